@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -284,3 +285,32 @@ def test_a_file_without_demand_is_refused(tmp_path):
     test.write_text("Concurrency,Inferences/Second,Client Send,p50 latency,p90 latency\n1,2,10,500000,510000\n")
     with pytest.raises(BadInput, match="no file says who came and when"):
         calibrate([test])
+
+
+def test_whole_seconds_of_apache_do_not_hide_a_server_and_intervals_hold_the_truth(tmp_path):
+    """%T is the whole seconds that have passed: half a second less than the duration, on average."""
+    asks = log_of(known_service(), 1, waits=False)
+    order = np.argsort(asks.arrived + asks.lasted)
+    with (tmp_path / "access.log").open("w") as log:
+        for k in order.tolist():
+            at, lasted = datetime(2025, 3, 31) + timedelta(seconds=float(asks.arrived[k])), int(asks.lasted[k])
+            request = f'"POST /{asks.kinds[asks.kind[k]]} HTTP/1.1" {asks.status[k]:.0f} 9 "-" "-" {lasted}'
+            log.write(f"192.0.2.1 - u{asks.user[k]} [{at:%d/%b/%Y:%H:%M:%S} +0000] {request}\n")
+    found = {one.key: one for one in calibrate([tmp_path / "access.log"], seeds=2).findings.estimates}
+    for key, true in {"pools.gpus.gpus": 4, "service time of image": 3, "serving.noise.cv": 0.2, "limit": 60}.items():
+        assert found[key].low <= true <= found[key].high
+    assert found["pools.gpus.gpus"].high == 4
+    assert found["service time of image"].high < 3.8
+    assert found["limit"].high - found["limit"].low < 8
+
+
+def test_a_job_that_is_over_and_never_began_was_given_up_and_not_served(tmp_path):
+    begins = datetime(2025, 3, 31)
+    rows = ["created_at,started_at,finished_at"]
+    for k in range(40):
+        came, gone = begins + timedelta(seconds=10 * k), begins + timedelta(seconds=10 * k + 9)
+        rows.append(f"{came}Z,{'' if k % 4 == 0 else str(came + timedelta(seconds=2)) + 'Z'},{gone}Z")
+    asks = asks_of(examined(tmp_path, "\n".join(rows) + "\n").trace)
+    assert (asks.served.sum(), asks.left.sum()) == (30, 10)
+    assert asks.waited[asks.left].tolist() == [9.0] * 10
+    assert asks.service[asks.served].tolist() == [7.0] * 30

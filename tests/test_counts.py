@@ -229,3 +229,27 @@ def test_counts_in_thousands_and_millions_are_people_times_that(table, name, tim
     assert f"counts in units of {times:,.0f}" in data.taken
     cells = table(f"hours;{name}\n0;0\n1;2k\n2;3k\n")
     assert cells.totals.tolist() == [2000, 3000]
+
+
+def test_a_day_that_is_missing_is_not_taken_for_nobody(table):
+    rows = "".join(f"2025-03-{day:02d},{100 - (day - 5) ** 2}\n" for day in (1, 2, 3, 5, 6, 7, 8))
+    with pytest.raises(BadInput, match="no row counts the time before this one") as refused:
+        table(f"date,new_users\n{rows}")
+    assert refused.value.value == "2025-03-05"
+    assert "with 0 where nobody came" in refused.value.expected
+    unequal = table("time,new_users\n0 h,5\n1 h,7\n3 h,9\n7 h,30\n15 h,50\n")  # periods of their own lengths
+    assert unequal.counted == 101
+
+
+def test_who_was_active_is_no_signup_unless_the_caller_says_so(table):
+    rows = "".join(f"2025-03-{day:02d},{100 - (day - 5) ** 2}\n" for day in range(1, 9))
+    for name in ("dau", "Active users", "daily active users"):
+        with pytest.raises(BadInput, match="active in each interval are counted again and again"):
+            table(f"date,{name}\n{rows}")
+    assert table(f"date,dau\n{rows}", counts="interval").counted == 756
+    assert table(f"date,new active users\n{rows}").counted == 756
+
+
+def test_json_is_called_json(table):
+    with pytest.raises(BadInput, match="this file is JSON"):
+        table('{"day": "2025-03-01", "signups": 5}\n{"day": "2025-03-02", "signups": 7}\n')

@@ -340,3 +340,58 @@ def test_a_counter_that_began_anew_is_named(tmp_path):
 def test_counts_in_thousands_are_not_read_as_units(tmp_path):
     with pytest.raises(BadInput, match="no series of this file is a count of requests"):
         read(tmp_path, table("timestamp,requests_in_thousands"), values="per-interval")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " minute | requests \n--------+------\n{rows}(8 rows)\n",  # psql
+        "+--------+------+\n| minute | requests |\n+--------+------+\n{rows}+--------+------+\n8 rows in set\n",
+        "@timestamp per minute|Count of records\n{rows}",  # Kibana
+        "_time|count|_span|_spandays\n{splunk}",
+        "minute|requests\n{rows}Total|397\n",
+    ],
+)
+def test_what_databases_draw_around_a_table_is_none_of_it(tmp_path, text):
+    bar = "| " if text.startswith("+") else ""
+    rows = "".join(f"{bar}{iso(k)[:-1]}+00:00 | {COUNTS[k]} {bar}\n" for k in range(8))
+    splunk = "".join(f"{iso(k)}|{COUNTS[k]}|60|0\n" for k in range(8))
+    assert read(tmp_path, text.format(rows=rows, splunk=splunk)).counts.total.tolist() == COUNTS
+
+
+@pytest.mark.parametrize(
+    "others",
+    ["rps,{rate}", "avg_rps,{rate}", "cumulative_requests,{sum}", "in_flight,7", "success_rate,0.99", "errors_pct,1.5"],
+)
+def test_what_stands_beside_a_count_of_requests_is_not_added_to_it(tmp_path, others):
+    name, cell = others.split(",")
+    rows = [cell.format(rate=COUNTS[k] / 60, sum=sum(COUNTS[: k + 1])) for k in range(8)]
+    text = f"time,requests,{name}\n" + "".join(f"{iso(k)},{COUNTS[k]},{rows[k]}\n" for k in range(8))
+    for values in (None, "per-interval"):
+        assert read(tmp_path, text, values=values).counts.total.tolist() == COUNTS
+    long = f"time,pod,requests,{name}\n" + "".join(
+        f"{iso(k)},{pod},{COUNTS[k]},{rows[k]}\n" for k in range(8) for pod in ("a", "b")
+    )
+    assert read(tmp_path, long).counts.total.tolist() == [2 * count for count in COUNTS]
+
+
+def test_requests_for_images_are_requests_and_images_are_none(tmp_path):
+    rows = "".join(f"{iso(k)},{COUNTS[k]},{2 * COUNTS[k]},7\n" for k in range(8))
+    text = f"time,image_requests,chat_requests,images\n{rows}"
+    assert read(tmp_path, text, values="per-interval").counts.total.tolist() == [3 * count for count in COUNTS]
+
+
+def test_two_columns_that_both_count_all_requests_are_counted_once_or_refused(tmp_path):
+    same = "".join(f"{iso(k)},{COUNTS[k]},{COUNTS[k]}\n" for k in range(8))
+    assert read(tmp_path, f"time,requests,hits\n{same}").counts.total.tolist() == COUNTS
+    other = "".join(f"{iso(k)},{COUNTS[k]},{COUNTS[k] // 5}\n" for k in range(8))
+    with pytest.raises(BadInput, match="several columns count requests, and differ"):
+        read(tmp_path, f"time,hits,visits\n{other}")
+
+
+def test_refusals_beside_a_count_of_requests_are_counts_too_and_their_place_is_asked(tmp_path):
+    rows = "".join(f"{iso(k)},{COUNTS[k]},5\n" for k in range(8))
+    with pytest.raises(BadInput, match="are these refusals within requests") as refused:
+        read(tmp_path, f"time,requests,429\n{rows}")
+    assert refused.value.key == "--refused"
+    assert read(tmp_path, f"time,requests,429\n{rows}", refused="beside").counts.total.sum() == sum(COUNTS) + 40

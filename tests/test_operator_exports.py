@@ -3,9 +3,11 @@
 import gzip
 import json
 import sqlite3
+import subprocess
 
 import pytest
 
+from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from tests.recorded import examined as read
@@ -148,3 +150,147 @@ def test_a_scenario_of_a_dictionary_is_refused_as_one_of_a_file():
     with pytest.raises(BadInput) as refused:
         Scenario.from_dict({"title": "x", "horizont": "1 h"})
     assert (refused.value.key, refused.value.message) == ("horizont", "unknown key")
+
+
+def test_rows_of_one_request_are_asked_about_and_the_first_of_each_is_its_arrival(tmp_path):
+    both = [(came, k, "start") for k, came in enumerate(CAME)]
+    both += [(came + lasts, k, "end") for k, (came, lasts) in enumerate(zip(CAME, LASTED, strict=True))]
+    table = "time,request_id,event\n" + "".join(f"{at(t)},{k},{event}\n" for t, k, event in sorted(both))
+    spans = [{"time": at(a), "trace_id": f"t{k}", "duration_ms": 500} for k, a in enumerate(CAME)]
+    spans += [{**one, "time": at(a + 0.1), "duration_ms": 400} for one, a in zip(spans, CAME, strict=True)]
+    for text in (table, lines(*spans)):
+        found = read(tmp_path, text, stamped="start").found
+        assert [(one.problem, one.rows) for one in found if one.open] == [("rows of one request", 5)]
+        path = tmp_path / "file"
+        repaired = examine_recording([path], ImportOptions(stamped="start"), ["drop-duplicates"]).trace
+        assert repaired.times == pytest.approx(CAME)
+
+
+def test_attempts_of_one_request_without_a_user_are_one_wish(tmp_path):
+    rows = [(came, k, 429, 10) for k, came in enumerate(CAME)] + [
+        (came + 2, k, 200, 900) for k, came in enumerate(CAME)
+    ]
+    body = "".join(f"{at(t)},r{k},{status},{lasts}\n" for t, k, status, lasts in sorted(rows))
+    trace = read(tmp_path, f"time,request_id,status,duration_ms\n{body}").trace
+    assert trace.times == pytest.approx(CAME)
+    assert (trace.extra["attempts"].tolist(), trace.users_known) == ([2.0] * 5, False)
+
+
+def test_the_path_of_a_request_is_before_the_name_of_an_operation(tmp_path):
+    record = {"operationName": "ApplicationGatewayAccess", "category": "ApplicationGatewayAccessLog"}
+    rows = [
+        {**record, "time": at(a + b), "properties": {"requestUri": path, "httpStatus": 200, "timeTaken": b}}
+        for a, b, path in zip(CAME, LASTED, ["/edit", "/image", "/image", "/healthz", "/image"], strict=True)
+    ]
+    trace = read(tmp_path, lines(*sorted(rows, key=lambda one: one["time"])), stamped="end").trace
+    assert trace.kinds == ("/edit", "/image")
+    assert trace.times == pytest.approx([0.0, 3.0, 4.0, 11.5])
+
+
+def test_a_date_under_the_name_of_a_duration_is_none(tmp_path):
+    rows = [
+        {
+            "requestTimeEpoch": 1743415200000 + 1000 * a,
+            "requestTime": "31/Mar/2025:10:00:00 +0000",
+            "responseLatency": 70,
+        }
+        for a in CAME
+    ]
+    assert read(tmp_path, lines(*rows)).trace.extra["duration_s"] == pytest.approx([0.07] * 5)
+
+
+@pytest.mark.parametrize("before", ["", "stdout F "])
+def test_records_behind_a_time_are_refused_with_a_command_that_makes_records_of_them(tmp_path, before):
+    text = "".join(f'{at(came)} {before}{{"status": 200, "duration_ms": 70}}\n' for came in CAME)
+    with pytest.raises(BadInput, match="a record in JSON behind a time") as refused:
+        read(tmp_path, text)
+    command = refused.value.expected.split(": ")[1].split("; or")[0]
+    made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(tmp_path, made, stamped="start").trace.times == pytest.approx(CAME)
+
+
+def test_percentiles_are_no_requests(tmp_path):
+    with pytest.raises(BadInput, match="percentiles or shares"):
+        read(tmp_path, "Percentage served,Time in ms\n0,12.1\n50,2100.0\n100,9580.2\n")  # as ab -e writes them
+
+
+def test_a_part_of_what_a_search_found_is_said_to_be_one(tmp_path):
+    hits = [{"_source": {"@timestamp": at(came), "status": 200, "duration_ms": 70}} for came in CAME]
+    for found, said in ((25_000, True), (5, False)):
+        document = {"hits": {"total": {"value": found, "relation": "eq"}, "hits": hits}}
+        notes = read(tmp_path, json.dumps(document), stamped="start").trace.notes
+        assert any("5 of 25,000 requests" in note for note in notes) is said
+
+
+@pytest.mark.parametrize(
+    ("others", "whole"),
+    [
+        ({"db_duration_ms": 5}, "total_duration_ms"),
+        ({"queue_latency_ms": 1, "ttft_latency_ms": 30}, "total_latency_ms"),
+        ({"model_latency_s": 0.1}, "overall_latency_ms"),
+        ({"gc_latency_ms": 1}, "gateway_latency_ms"),  # no name says it, and one is longer
+        ({"audio_duration_s": 90}, "latency_ms"),
+    ],
+)
+def test_of_several_durations_that_of_the_whole_request_is_taken(tmp_path, others, whole):
+    rows = [{"created_at": at(a), **others, whole: 1000 * b} for a, b in zip(CAME, LASTED, strict=True)]
+    table = ",".join(rows[0]) + "\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    for text in (lines(*rows), table):
+        assert read(tmp_path, text).trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+def test_the_length_of_a_video_is_not_how_long_its_request_took(tmp_path):
+    trace = read(tmp_path, "created_at,video_duration_s\n" + "".join(f"{at(came)},90\n" for came in CAME)).trace
+    assert "duration_s" not in trace.extra
+
+
+def test_codes_below_those_of_http_say_nothing_of_success(tmp_path):
+    trace = read(tmp_path, "created_at,code\n" + "".join(f"{at(came)},{k % 2}\n" for k, came in enumerate(CAME))).trace
+    assert not any("failed" in note for note in trace.notes)
+    assert any("code: 5 texts are no outcome of a request" in note for note in trace.notes)
+
+
+def test_a_list_that_is_sorted_by_its_times_does_not_show_whether_these_are_ends(tmp_path):
+    rows = [{"timestamp": at(a), "latency_ms": 1000 * b, "status": 200} for a, b in zip(CAME, LASTED, strict=True)]
+    with pytest.raises(BadInput, match="nor does the order of its lines") as refused:
+        read(tmp_path, json.dumps(rows))
+    assert refused.value.key == "--stamped"
+    assert read(tmp_path, json.dumps(rows), stamped="start").trace.times == pytest.approx(CAME)
+    by_end = sorted(rows, key=lambda row: CAME[rows.index(row)] + LASTED[rows.index(row)])
+    assert read(tmp_path, json.dumps(by_end)).trace.times == pytest.approx(CAME)  # which only a log's starts are
+
+
+def test_the_beginning_of_a_request_is_another_message_of_a_program_that_logs_its_end(tmp_path):
+    begun = [(a, {"ts": at(a), "request_id": k, "path": "/a", "msg": "started"}) for k, a in enumerate(CAME)]
+    over = [
+        (a + b, {"ts": at(a + b), "request_id": k, "path": "/a", "msg": "done", "status": 200, "duration_ms": 1000 * b})
+        for k, (a, b) in enumerate(zip(CAME, LASTED, strict=True))
+    ]
+    trace = read(tmp_path, lines(*(one for _, one in sorted(begun + over, key=lambda one: one[0])))).trace
+    assert trace.times == pytest.approx(CAME)
+    assert trace.extra["duration_s"] == pytest.approx(LASTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "again"),
+    [("attempt", 1, 2), ("attempt_number", 0, 1), ("retry_count", 0, 1), ("is_retry", "false", "true")],
+)
+def test_rows_that_say_that_they_are_retries_are_no_requests_of_their_own(tmp_path, name, first, again):
+    rows = [(came, first, 429) for came in CAME] + [(came + 2, again, 200) for came in CAME]
+    records = [{"created_at": at(t), name: which, "status": status} for t, which, status in sorted(rows)]
+    table = f"created_at,{name},status\n" + "".join(",".join(map(str, one.values())) + "\n" for one in records)
+    for text in (table, lines(*records)):
+        found = read(tmp_path, text).found
+        assert [(one.problem, one.rows) for one in found if one.open] == [("rows of one request", 5)]
+        repaired = examine_recording([tmp_path / "file"], ImportOptions(), ["drop-duplicates"]).trace
+        assert repaired.times == pytest.approx(CAME)
+
+
+def test_events_of_a_request_are_refused_until_one_of_them_is_kept(tmp_path):
+    both = [(came, k, "request_started") for k, came in enumerate(CAME)]
+    both += [(came + lasts, k, "request_completed") for k, (came, lasts) in enumerate(zip(CAME, LASTED, strict=True))]
+    text = "time,user,event\n" + "".join(f"{at(t)},{k},{event}\n" for t, k, event in sorted(both))
+    with pytest.raises(BadInput, match="events, of which a request has several") as refused:
+        read(tmp_path, text)
+    assert "--keep event=request_started" in refused.value.expected
+    assert read(tmp_path, text, keep={"event": "request_started"}).trace.times == pytest.approx(CAME)

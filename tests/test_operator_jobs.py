@@ -309,3 +309,31 @@ def test_a_table_of_which_no_line_fits_names_the_first(tmp_path):
         read(tmp_path, f"time,path,latency_ms\n{rows}")
     assert "file0:2" in str(wrong.value) or "file:2" in str(wrong.value)
     assert "in quotes" in str(wrong.value)
+
+
+@pytest.mark.parametrize("created", ["create_time", "created", "createdTime", "SentTimestamp"])
+def test_when_a_job_was_created_is_its_arrival_and_not_when_its_execution_began(tmp_path, created):
+    rows = [{created: 1743415200000 + 1000 * k * k, "started_at": 1743415202000 + 1000 * k * k} for k in range(6)]
+    rows = [{**row, "finished_at": row["started_at"] + 5000} for row in rows]
+    table = ",".join(rows[0]) + "\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    for text in ("".join(json.dumps(row) + "\n" for row in rows), table):
+        trace = read(tmp_path, text)
+        assert trace.times.tolist() == [k * k for k in range(6)]
+        assert (trace.extra["wait_s"].tolist(), trace.extra["duration_s"].tolist()) == ([2.0] * 6, [7.0] * 6)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_document_of_spans_is_read_on_one_line_too(tmp_path, indent):
+    begins = [1743415200 + 3 * k for k in range(4)]
+    spans = [
+        {
+            "traceId": f"t{k}",
+            "spanId": "a",
+            "kind": 2,
+            "startTimeUnixNano": f"{t}000000000",
+            "endTimeUnixNano": f"{t + 2}000000000",
+        }
+        for k, t in enumerate(begins)
+    ]
+    trace = read(tmp_path, json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}, indent=indent))
+    assert (trace.times.tolist(), trace.extra["duration_s"].tolist()) == ([0, 3, 6, 9], [2.0] * 4)

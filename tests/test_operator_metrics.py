@@ -156,3 +156,63 @@ def test_a_rate_below_zero_is_refused(tmp_path):
 def test_an_instant_that_is_none_is_refused(tmp_path):
     with pytest.raises(BadInput, match="no instant"):
         read(tmp_path, MONITORED["Elasticsearch"].replace(str(MILLISECONDS[3]), "NaN"))
+
+
+def test_what_two_prometheus_servers_saw_of_one_counter_is_counted_once(tmp_path):
+    seen = [({**NAMED, "prometheus_replica": name}, total(5, STEPS[place:])) for place, name in enumerate("ab")]
+    counts = read(tmp_path, answer(*seen)).counts
+    assert counts.total.tolist() == [5.0] * 5
+    assert any("1 series of another Prometheus server" in note for note in counts.notes)
+
+
+def test_when_a_counter_was_made_is_no_count_and_does_not_hide_one(tmp_path):
+    made = ({"__name__": "http_requests_created"}, rate(BEGINS))
+    assert read(tmp_path, answer((NAMED, total(5)), made)).counts.total.tolist() == [5.0] * 5
+
+
+SAMPLES = [3, 7, None, 12, 30, 4]
+TARGET = "stats.counters.api.requests.count"
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "raw"])
+def test_series_of_graphite_are_counts_in_each_of_its_forms(tmp_path, form):
+    points = [[value, at] for value, at in zip(SAMPLES, STEPS, strict=True)]
+    rows = [f"{TARGET},{iso(k)[:-1].replace('T', ' ')},{value or ''}\n" for k, value in enumerate(SAMPLES)]
+    text = {
+        "json": json.dumps([{"target": TARGET, "datapoints": points}]),
+        "csv": "".join(rows),
+        "raw": f"{TARGET},{BEGINS},{BEGINS + 360},60|3.0,7.0,None,12.0,30.0,4.0\n",
+    }[form]
+    with pytest.raises(BadInput, match="the unit of this series is not in the file"):
+        read(tmp_path, text, zone="UTC")
+    counts = read(tmp_path, text, zone="UTC", values="per-interval").counts
+    assert counts.total.tolist() == [3, 7, 0, 12, 30, 4]
+    assert counts.begins[0] == BEGINS * 10**9
+
+
+def test_metrics_of_azure_are_totals_of_each_interval(tmp_path):
+    def document(unit: str, key: str) -> str:
+        data = [{"timeStamp": iso(k), key: float(COUNTS[k])} for k in range(6)]
+        series = [{"metadatavalues": [], "data": data}]
+        return json.dumps({"cost": 0, "value": [{"name": {"value": "Requests"}, "unit": unit, "timeseries": series}]})
+
+    assert read(tmp_path, document("Count", "total")).counts.total.tolist() == COUNTS[:6]
+    for unit, key in (("Count", "average"), ("MilliSeconds", "total")):
+        with pytest.raises(BadInput, match="this metric has no counts"):
+            read(tmp_path, document(unit, key))
+
+
+@pytest.mark.parametrize("other", ["RequestCountPerTarget", "HTTPCode_Target_2XX_Count", "NewConnectionCount"])
+def test_metrics_of_the_same_requests_beside_their_count_are_not_added_to_it(tmp_path, other):
+    times = [iso(k) for k in range(8)]
+    metrics = {"RequestCount": COUNTS, other: [count // 2 for count in COUNTS]}
+    found = [{"Id": name, "Label": name, "Timestamps": times, "Values": row} for name, row in metrics.items()]
+    counts = read(tmp_path, json.dumps({"MetricDataResults": found})).counts
+    assert counts.total.tolist() == COUNTS
+    assert any(f"{other} is of the same requests" in note for note in counts.notes)
+
+
+@pytest.mark.parametrize("name", ["http_requests_in_flight", "vllm:num_requests_waiting", "DCGM_FI_DEV_GPU_UTIL"])
+def test_a_level_is_no_count_whatever_its_values_are_said_to_be(tmp_path, name):
+    with pytest.raises(BadInput, match="a level, and counts nothing"):
+        read(tmp_path, answer(({"__name__": name}, rate(5))), values="per-interval")

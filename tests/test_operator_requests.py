@@ -1,6 +1,7 @@
 """Logs of requests of further programs: load generators, collectors, gateways, databases; outcomes in words."""
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -313,3 +314,59 @@ def test_behind_a_proxy_users_are_the_forwarded_addresses(tmp_path):
         lambda k, d, c: f"{at(k + d, '%Y-%m-%d %H:%M:%S')} 10.9.9.9 {c} {int(1000 * d)} 203.0.113.{k % 5}", BY_END
     )
     assert read(tmp_path, fields + rows).users == len({k % 5 for k in SECONDS})
+
+
+def test_the_log_of_gatling_has_a_start_and_an_end_and_words_about_failures(tmp_path):
+    def row(k: float, d: float, c: int) -> str:
+        outcome = "OK\t " if c == 200 else f"KO\tstatus.find.in(200), but actually found {c}"
+        return f"REQUEST\t\tPOST /gen\t{since(k, 1000)}\t{since(k + d, 1000)}\t{outcome}"
+
+    users = f"USER\tlaunch\tSTART\t{since(0, 1000)}\n"
+    trace = read(tmp_path, f"RUN\tLaunch\tlaunch\t{since(0, 1000)}\t \t3.9\n{users}{lines(row, BY_END)}")
+    assert (trace.times.tolist(), trace.extra["duration_s"].tolist()) == (SECONDS, pytest.approx(LASTED))
+    assert (trace.extra["status"].tolist(), trace.kinds) == (CODES, ("POST /gen",))
+
+
+def test_the_table_of_ab_has_seconds_of_starts_in_order_of_durations(tmp_path):
+    def row(k: float, d: float, c: int) -> str:
+        return f"{at(k, '%a %b %d %H:%M:%S %Y')}\t{since(k, 1)}\t0\t{d * 1000:g}\t{d * 1000:g}\t{d * 1000:g}"
+
+    by_duration = sorted(ROWS, key=lambda one: one[1])
+    trace = read(tmp_path, "starttime\tseconds\tctime\tdtime\tttime\twait\n" + lines(row, by_duration))
+    assert (trace.times.tolist(), trace.extra["duration_s"].tolist()) == (SECONDS, LASTED)
+
+
+def test_microseconds_behind_their_whole_seconds_are_taken_for_the_duration(tmp_path):
+    def row(k: float, d: float, c: int) -> str:
+        stamp = at(k, "%d/%b/%Y:%H:%M:%S +0000")
+        return f'192.0.2.{int(k)} - - [{stamp}] "POST /gen HTTP/1.1" {c} 9 {int(d)} {d * 1e6:.0f}'
+
+    trace = read(tmp_path, lines(row, BY_END), stamped="start")
+    assert (trace.times.tolist(), trace.extra["duration_s"].tolist()) == (SECONDS, LASTED)
+
+
+def test_a_stamp_in_brackets_before_a_line_of_uvicorn_is_its_time(tmp_path):
+    text = lines(lambda k, d, c: f'[{at(k, "%Y-%m-%d %H:%M:%S")}] INFO:     192.0.2.7:1 - "POST /gen HTTP/1.1" {c} OK')
+    trace = read(tmp_path, text, stamped="start", zone="UTC")
+    assert (trace.times.tolist(), trace.extra["status"].tolist()) == (SECONDS, CODES)
+
+
+def test_redirects_and_pages_of_a_balancer_are_no_requests_of_the_service(tmp_path):
+    def moved(k: float, d: float, c: int) -> str:
+        return combined(k, 0.0, 307) + "\n" + combined(k, float(int(d)), c)
+
+    page = "Mar 31 10:00:00 lb haproxy[1]: 192.0.2.1:9 [31/Mar/2025:10:00:00.000] s s/<STATS> 0/0/0/0/1 200 9 - - LR--"
+    page += ' 1/1/0/0/0 0/0 "GET /haproxy?stats;csv HTTP/1.1"'
+    with pytest.raises(BadInput, match="health checks"):
+        read(tmp_path, f"{page}\n{page}\n")
+    trace = read(tmp_path, lines(moved), stamped="end")
+    assert (trace.times.tolist(), trace.extra["status"].tolist()) == (SECONDS, CODES)
+    assert any("6 redirects" in note for note in trace.notes)
+
+
+def test_short_microseconds_may_be_milliseconds_and_the_note_has_a_command_that_says_so(tmp_path):
+    text = lines(lambda k, d, c: combined(k, d, c).rsplit(" ", 1)[0] + f" {1000 * d:.0f}", BY_END)
+    note = next(note for note in read(tmp_path, text, stamped="end").notes if "taken for microseconds" in note)
+    command = note.partition("make seconds of them: ")[2]
+    made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(tmp_path, made).extra["duration_s"].tolist() == pytest.approx(LASTED)

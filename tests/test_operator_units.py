@@ -197,3 +197,85 @@ def test_a_day_without_marks_is_a_date_and_an_absurd_duration_is_none(tmp_path):
     trace = read(tmp_path, rows, stamped="end")
     assert len(trace.times) == 2
     assert trace.start.year == 2025
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "moved"),
+    [
+        ("%a %b %d %H:%M:%S UTC %Y", "time", 0),
+        ("%Y-%m-%d %H:%M:%S CEST", "time", 2),
+        ("%d.%m.%Y %H:%M:%S CET", "time", 1),
+        ("%Y-%m-%d %H:%M:%S PDT", "time", -7),
+        ("%Y-%m-%d %H:%M:%S", "time (Europe/Berlin)", 2),
+        ("%Y%m%dT%H%M%SZ", "time", 0),
+        ("%Y%m%d%H%M%S", "time_utc", 0),
+    ],
+)
+def test_the_zone_of_a_time_is_behind_it_or_in_the_name_of_its_column(tmp_path, form, head, moved):
+    rows = "".join(f"{BEGINS + timedelta(hours=moved, seconds=7 * k * k):{form}},u{k}\n" for k in range(5))
+    trace = read(tmp_path, f"{head},user\n{rows}")
+    assert trace.start.isoformat() == "2025-03-31T10:00:00+00:00"
+    assert trace.times == pytest.approx([0, 7, 28, 63, 112])
+
+
+def test_letters_that_name_several_zones_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(BadInput, match="CST names no zone, or several") as refused:
+        read(tmp_path, "time,user\n2025-03-31 10:00:00 CST,a\n2025-03-31 10:00:07 CST,b\n")
+    assert "an offset in its place" in refused.value.expected
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        [f"2025-03-31 {k}" for k in range(8, 14)],
+        [f"2025-03-31 {k:02d}h" for k in range(8, 14)],
+        [f"3/31/2025 {k % 12 or 12} {'AM' if k < 12 else 'PM'}" for k in range(8, 14)],
+        [f"20250331{k:02d}" for k in range(8, 14)],  # an epoch in seconds of these digits would be in 2034
+    ],
+)
+@pytest.mark.parametrize("head", ["hour", "Date + hour (YYYYMMDDHH)"])
+def test_hours_without_minutes_begin_at_the_hour(tmp_path, hours, head):
+    text = f"{head},requests\n" + "".join(f"{hour},{k + 5}\n" for k, hour in enumerate(hours))
+    counts = examined(tmp_path, text, zone="UTC").counts
+    assert counts.begins[0] == datetime(2025, 3, 31, 8, tzinfo=UTC).timestamp() * 1e9
+    assert (counts.total.tolist(), counts.lasts.tolist()) == ([5, 6, 7, 8, 9, 10], [3600.0] * 6)
+
+
+def test_durations_in_minutes_are_read_and_a_least_latency_is_none(tmp_path):
+    rows = "".join(f"{BEGINS + timedelta(seconds=k * k):%Y-%m-%dT%H:%M:%SZ},0.5,0.1\n" for k in range(6))
+    trace = read(tmp_path, f"started_at,duration_minutes,latency_min\n{rows}")
+    assert trace.extra["duration_s"].tolist() == [30.0] * 6
+
+
+def test_times_that_a_spreadsheet_has_shortened_are_refused(tmp_path):
+    rows = "".join(f"{1743415200000 + 10_000_000 * k:.5E},{k}\n" for k in range(4))
+    with pytest.raises(BadInput, match="has lost its last digits") as refused:
+        read(tmp_path, f"timestamp,latency_s\n{rows}")
+    assert refused.value.value == "1.74342E+12"
+    whole = "".join(f"{1743415200 + 7 * k:.9E},{k}\n" for k in range(4))
+    assert read(tmp_path, f"timestamp,latency_s\n{whole}").times.tolist() == [0, 7, 14, 21]
+
+
+@pytest.mark.parametrize("names", ["request_timestamp,response_timestamp", "start_ms,finish_ms", "start,stop"])
+def test_a_duration_is_from_the_request_to_the_response(tmp_path, names):
+    begins = [int((BEGINS.timestamp() + s) * 1000) for s in SECONDS]
+    rows = "".join(f"{at},{at + lasts}\n" for at, lasts in zip(begins, LASTED, strict=True))
+    trace = read(tmp_path, f"{names}\n{rows}")
+    assert trace.extra["duration_s"] == pytest.approx([lasts / 1000 for lasts in LASTED])
+
+
+@pytest.mark.parametrize(("name", "days"), [("week_start", 7), ("week", 7), ("month", 28), ("day_start", 1)])
+def test_counts_of_weeks_and_months_begin_at_their_first_days(tmp_path, name, days):
+    rows = "".join(f"{date(2025, 2, 3) + timedelta(days=days * k)},{100 + k}\n" for k in range(5))
+    counts = examined(tmp_path, f"{name},requests\n{rows}", zone="UTC").counts
+    assert (counts.total.tolist(), counts.lasts.tolist()) == ([100, 101, 102, 103, 104], [days * 86400.0] * 5)
+
+
+def test_times_of_day_alone_are_refused_with_where_their_dates_belong(tmp_path):
+    rows = "23:59:50,1\n23:59:58,2\n00:00:05,3\n"
+    with pytest.raises(BadInput, match="times of day without a date") as refused:
+        read(tmp_path, f"time,duration_s\n{rows}", zone="UTC")
+    assert "a column named date" in refused.value.expected
+    days = ["2025-03-31", "2025-03-31", "2025-04-01"]
+    dated = "".join(f"{day},{row}\n" for day, row in zip(days, rows.splitlines(), strict=True))
+    assert read(tmp_path, f"date,time,duration_s\n{dated}", zone="UTC").times.tolist() == [0, 8, 15]

@@ -89,10 +89,13 @@ def asks_of(trace: Trace) -> Asks:
     lasted = extra.get("duration_s", extra.get("latency_s", nan))
     lasted = np.where(np.isfinite(lasted), lasted, np.nan_to_num(wait) + service)
     lasted = np.where(np.isfinite(lasted), lasted, wait)  # ended in the queue
+    if trace.recorded_as == "access-log" and on_ticks(lasted[np.isfinite(lasted)], 1.0):
+        lasted = lasted + 0.5  # whole seconds that have passed, as Apache's %T
     if "status" in extra:
         status = np.where(np.isfinite(extra["status"]), extra["status"], np.where(np.isfinite(service), 200.0, np.nan))
     else:
-        status = np.full(len(nan), 200.0)
+        began = np.isfinite(wait) | np.isfinite(service) | (np.isfinite(wait).mean() <= 0.5)
+        status, wait = np.where(began, 200.0, 499.0), np.where(began, wait, lasted)  # over, and never begun
     waited = np.where(np.isfinite(wait), wait, lasted - service)
     return Asks(
         arrived=trace.times,

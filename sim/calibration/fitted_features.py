@@ -121,7 +121,8 @@ def features_of(
                 total,
                 "share of first attempts",
             )
-    noise(np.concatenate(scaled) if scaled else None, found)
+    blur = 0.0 if service is None or np.isfinite(asks.waited).any() else asks.tick / float(np.nanmean(service))
+    noise(np.concatenate(scaled) if scaled else None, blur, found)
     next(iter(features.values()))["share"] += 1.0 - sum(one["share"] for one in features.values())
     return features, made
 
@@ -213,8 +214,11 @@ def profile_of_length(
     return document, {"spec": {"side": 256, "steps": mean}, "length": {"kind": "lognormal", "cv": cvs[0]}}, values
 
 
-def noise(values: NDArray[np.float64] | None, found: Findings) -> None:
-    """The spread of service times around the mean of their feature and size."""
+def noise(values: NDArray[np.float64] | None, blur: float, found: Findings) -> None:
+    """The spread of service times around the mean of their feature and size.
+
+    blur: ticks of a coarse clock by which their ends are off, over their mean: its interval holds the spread without.
+    """
     if values is None or len(values) < 10:
         found.unknown["serving.noise"] = "no service times are in the log"
         return
@@ -222,11 +226,12 @@ def noise(values: NDArray[np.float64] | None, found: Findings) -> None:
         found.keys["serving.noise"] = {"kind": "none"}
         found.notes.append("service times of a feature and size are all the same, to a thousandth")
         return
-    _, cv, kind = mean_and_spread(values)
+    _, (cv, low, high), kind = mean_and_spread(values)
+    low = math.sqrt(max(low**2 - 2 * blur**2 / 12, 0.0))
     found.keys["serving.noise"] = {"kind": kind}
     if kind == "lognormal":
-        found.keys["serving.noise"]["cv"] = round(float(np.clip(cv[0], 1e-4, 3)), 4)
-        found.add("serving.noise.cv", cv, "", len(values), "lognormal, of service times over their mean")
+        found.keys["serving.noise"]["cv"] = round(float(np.clip(cv, 1e-4, 3)), 4)
+        found.add("serving.noise.cv", (cv, low, high), "", len(values), "lognormal, of service times over their mean")
     else:
         found.notes.append("service times are exponential rather than lognormal (by AIC)")
 

@@ -19,11 +19,15 @@ RATES, MOST_ROWS = np.geomspace(0.7, 1.5, 17), 20_000
 
 @dataclass(frozen=True)
 class Rule:
-    """A policy as a playbook has it, and the share of refused and of granted requests that it gets wrong."""
+    """A policy as a playbook has it, and the share of refused and of granted requests that it gets wrong.
+
+    off: how much lower and higher its number may be, by a coarse clock.
+    """
 
     policy: dict[str, Any]
     wrong: float
     words: str
+    off: tuple[float, float] = (0.0, 0.0)
 
 
 def throttling(asks: Asks, found: Findings) -> list[dict[str, Any]]:
@@ -54,7 +58,8 @@ def throttling(asks: Asks, found: Findings) -> list[dict[str, Any]]:
     found.notes.append(f"throttling in force: {best.words}, wrong for {best.wrong:.2%} of requests{window}")
     number = next(v for k, v in best.policy.items() if k not in ("kind", "pools", "burst"))
     value = float(number) if isinstance(number, int) else 1.0 / float(str(number).split()[0])
-    found.add(f"{best.policy['kind']}", (value, value, value), "" if isinstance(number, int) else "s",
+    ends = value - best.off[0], value + best.off[1]
+    found.add(f"{best.policy['kind']}", (value, *ends), "" if isinstance(number, int) else "s",
               int(refused.sum()), "the bound that separates refused from granted requests")  # fmt: skip
     return [*always, step]
 
@@ -111,7 +116,11 @@ def inside_limit(asks: Asks) -> Rule | None:
         mistakes = float(((inside < limit) == refused)[after].mean())
         if mistakes < wrong:
             best, wrong = int(limit), mistakes
-    return Rule({"kind": "limit", "requests": best}, wrong, f"at most {best} inside") if best else None
+    if not best:
+        return None
+    low, high = np.quantile(inside[refused & after], (0.025, 0.975)) if asks.tick else (best, best)
+    off = max(best - float(low), 0.0), max(float(high) - best, 0.0)
+    return Rule({"kind": "limit", "requests": best}, wrong, f"at most {best} inside", off)
 
 
 def by_user(asks: Asks) -> Rule | None:

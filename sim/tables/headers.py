@@ -15,7 +15,7 @@ from sim.tables.opening import Tidy, first_lines, opened
 
 MARKS = ",;\t|"
 MOST_LINES = 200  # of a text, which show what its table looks like
-NO_ROW = re.compile(r"#|sep=.$", re.IGNORECASE)
+NO_ROW = re.compile(r"#|sep=.$|\+[-+]+\+$", re.IGNORECASE)
 RULE = re.compile(r"^[|+\-:= ]*--[|+\-:= ]*$")  # a line under the names, as psql and Markdown draw it
 VALUE = re.compile(r"^[+-]?[.,]?\d[\d.,:/ TZ+-]*$")  # a number or a date, as no column is named
 TIME_UNIT = re.compile(r"^[\[(]?(s|ms|us|ns)[\])]?$")
@@ -24,7 +24,10 @@ UNIT = re.compile(
     r"px|pixels|bytes|B|kB|MB|GB|steps|tokens|images|text|string|-)?[\])]?$",
     re.IGNORECASE,
 )
-TOTAL = r"(?i)^\s*(grand |sub)?(totals?|sum|summe|gesamt|insgesamt|overall|average|mean)\s*:?\s*$"
+TOTAL = (  # also what psql and mysql write below
+    r"(?i)^\s*(?:(grand |sub)?(totals?|sum|summe|gesamt|insgesamt|overall|average|mean)\s*:?|\(?\d+ rows?\b.*|"
+    r"\+[-+]+\+)\s*$"
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ UNITS = {  # by the last word of a name
     **dict.fromkeys(("s", "sec", "secs", "seconds"), "s"),
     **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), "ms"),
     **dict.fromkeys(("us", "micros", "microseconds"), "us"),
-    **dict.fromkeys(("ns", "nanos", "nanoseconds"), "ns"),
+    **dict.fromkeys(("ns", "nano", "nanos", "nanoseconds"), "ns"),
     **dict.fromkeys(("min", "minutes"), "min"),
     **dict.fromkeys(("h", "hours"), "h"),
 }
@@ -16,6 +16,11 @@ WITH_UNIT = re.compile(rf"^(?P<stem>.+?)_(?:in_)?(?P<unit>{'|'.join(UNITS)})$")
 LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
     r"dauer|dur)$"
+)
+MEDIA = re.compile(r"(^|_)(audio|video|clip|media|track|song|speech|session|connection)_duration$")  # of other things
+WHOLE_ONE = re.compile(  # names of how long a whole request took
+    r"^(?:(?:total|overall|request|response|e2e|end_to_end|http|api|client)_)*"
+    r"(?:duration|latency|elapsed(?:_time)?|(?:response|request|total)_time|time_taken|took|dauer|dur)$"
 )
 LASTED_IN = ("response", "request", "total", "runtime", "run_time", "round_trip")  # with a unit behind them
 ONLY_UNIT = ("ms", "msec", "millis", "milliseconds")  # the whole name of a duration
@@ -40,14 +45,19 @@ ASKED = (  # when a request came, where another column says when its service beg
     *("arrival", "arrival_time", "arrived", "arrived_at", "submitted", "submitted_at", "submitted_time", "submit"),
     *("submit_time", "submission_time", "enqueued", "enqueued_at", "enqueue_time", "queued_at", "requested_at"),
     *("received", "received_at", "sent_at", "request_timestamp", "request_creation_time", "request_created_at"),
+    *("create_time", "created_time", "creation_time", "created_on", "sent_timestamp"),
     "creation_timestamp",  # of Kubernetes
 )
+CREATED = (*ASKED, "created_at", "created")  # before a service began, where another column says when it did
 BEGUN = ("started", "started_at", "start_time", "start", "dequeued_at", "dequeue_time", "began", "execution_start")
 ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
-    "response_created_at",
+    *("response_created_at", "response_timestamp", "responded_at", "finish", "stop", "stop_time", "stopped_at"),
+    *("completed_time", "finished_time", "ended_time"),
 )
+REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
+RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
@@ -57,9 +67,23 @@ LONG = 50.0  # s: from there on seconds are said to be taken for such
 WHOLE = ((1e7, 1e9), (1e6, 1e6), (50.0, 1e3))  # from which whole numbers are nanoseconds, and so on
 
 
+ZONE = re.compile(r"[(\[]([A-Z][a-z]+(?:/\w+)+)[)\]]")  # (Europe/Paris)
+PER_STEP = re.compile(r"(?i)^@?(timestamp|time|date)s? per (\d+ )?(millisecond|second|minute|hour|day)s?$")  # of Kibana
+UTC = re.compile(r"(?<![a-zA-Z])(UTC|GMT|utc|gmt)(?![a-zA-Z])")
+
+
+def zone_in(name: str) -> str | None:
+    """The zone that the name of a column of times says, like time_utc or 'Time (Europe/Paris)'."""
+    found = ZONE.search(name)
+    return found[1] if found else "UTC" if UTC.search(name) else None
+
+
 def plain_name(name: str) -> str:
     """A name in small letters, its words joined by _: response_time_ms of 'Response Time (ms)', user_id of userId."""
-    name = re.sub(r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?)[)\]]|\b(utc|gmt)\b", "", name.strip())
+    name = PER_STEP.sub(r"\1", ZONE.sub("", name.strip()))
+    name = re.sub(
+        r"(?i)[(\[](utc|gmt|local|count|h{1,2}:mm(:ss)?|y{4}m{2}d{2}(h{2})?(m{2})?)[)\]]", "", UTC.sub("", name)
+    )
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 
@@ -74,14 +98,36 @@ def unit_of_time(name: str) -> tuple[str, str | None]:
 def seconds_per(name: str) -> float | None:
     """The units of a duration in a second, by its name; 0 where it names no unit, None where it is no duration.
 
-    latency_min is the least one, and not in minutes.
+    latency_min is the least one, and not in minutes; duration_minutes is.
     """
     stem, unit = unit_of_time(name)
     if stem in ONLY_UNIT:
         return PER["ms"]
-    if unit in ("min", "h") or not (LASTED.match(stem) or (unit and stem in LASTED_IN)):
+    if (
+        MEDIA.search(stem)
+        or (unit in ("min", "h") and not plain_name(name).endswith(("_minutes", "_hours")))
+        or not (LASTED.match(stem) or (unit and stem in LASTED_IN))
+    ):
         return None
     return PER[unit] if unit else 0.0
+
+
+def whole_duration(names: Iterable[str], values_of: Callable[[str], list[float]]) -> str:
+    """Of the names of durations that of the whole request: by its name, else the longest one; '' without any.
+
+    values_of: the first numbers of a column.
+    """
+    there = sorted(names, key=len)
+    stems = {name: unit_of_time(name.rpartition(".")[2])[0] for name in there}
+    whole = [name for name in there if WHOLE_ONE.match(stems[name]) or stems[name] in (*LASTED_IN, *ONLY_UNIT)]
+    if whole or len(there) < 2:
+        return next(iter(whole or there), "")
+
+    def usual(name: str) -> float:
+        values = sorted(values_of(name))
+        return values[len(values) // 2] / (seconds_per(name) or 1.0) if values else 0.0
+
+    return max(there, key=usual)
 
 
 def shown_per(name: str, values: list[float]) -> tuple[float, str]:

@@ -16,17 +16,21 @@ from sim.errors import BadInput
 from sim.tables.coded import coded
 
 Order = Literal["day-first", "month-first"]
-CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ][\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|)$"
+CLEAR = r"^(\d{4}-\d\d?-\d\d?([T ]\d\d[\d:.]*([Zz]|\s?[+-]\d\d(:?\d\d)?)?)?|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|)$"
 WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,? )?"
 PARTED = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)$")
 YEAR_FIRST = re.compile(r"^(\d{4})([/.-])(\d{1,2})\2(\d{1,2})(?!\d)(.*)$")
 NAMED = re.compile(rf"^{WEEKDAY}(\d{{1,2}})\.?[ /-]([^\W\d]{{3,9}})\.?,?[ /-](\d{{4}})(.*)$")
 MONTH_FIRST = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}})\.? (\d{{1,2}}),? (\d{{4}})(.*)$")
-CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d) (\d{{4}})$")
+CTIME = re.compile(rf"^{WEEKDAY}([^\W\d]{{3,9}}) +(\d{{1,2}}) (\d\d:\d\d:\d\d(?: [A-Z]{{3,5}})?) (\d{{4}})$")
+# Names of zones with one meaning, as EST, CST, IST and BST have several: hours before UTC.
+HOURS = {"WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "EDT": -4, "PDT": -7}
+ZONES = {"Z": "Z", "UTC": "Z", "GMT": "Z"} | {name: f"{hours:+03d}:00" for name, hours in HOURS.items()}
 CLOCK = re.compile(
     r"^[T,@: ]*(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?\s*([AaPp]\.?[Mm]\.?)?\s*"
-    r"(Z|(?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|UTC|GMT)?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
+    r"((?:UTC|GMT)?[+-]\d\d(?::?\d\d)?|[A-Z]{1,5})?( UTC| \([^()]+\))?$"  # GMT+0200 (Central European Summer Time)
 )
+HOUR = re.compile(r"^[T,@ ]+(\d{1,2})\s*(?:([AaPp])\.?[Mm]\.?|h|Uhr)?$")  # with no minutes behind it
 PERIOD = re.compile(  # a week, a month or a quarter
     r"(?i)^(\d{4}[- ]?[WQ]\d{1,2}|[WQ]\d{1,2}[ /-]\d{4}|\d{4}[-/]\d\d|\d\d?/\d{4}|"
     r"(jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|o[ck]t|nov|de[cz])\w*\.?,?[ -]'?\d{4}|(week|kw) ?\d+.*)$"
@@ -108,12 +112,22 @@ def dated(word: str, year: str, month: int, day: int, rest: str) -> str:
     date = f"{year}-{month:02d}-{day:02d}"
     if not rest.strip(" ,T"):
         return date
+    if (bare := HOUR.match(rest)) and int(bare[1]) < 24:
+        return f"{date}T{in_day(int(bare[1]), bare[2] or ''):02d}:00:00"
     clock = CLOCK.match(rest)
     if not clock:
         return word
     hour, minute, second, half, zone, _ = clock.groups()
-    if half:
-        hour = str(int(hour) % 12 + 12 * (half[0] in "Pp"))
-    zone = re.sub("^(UTC|GMT)(?=.)", "", zone or "")
-    zone = "Z" if zone in ("UTC", "GMT") or (clock[6] == " UTC" and not zone) else zone or ""
-    return f"{date}T{int(hour):02d}:{minute}:{(second or '00').replace(',', '.')}{zone}"
+    zone = re.sub("^(UTC|GMT)(?=[+-])", "", zone or ("UTC" if clock[6] == " UTC" else ""))
+    if zone.isalpha() and zone not in ZONES:
+        what = f"{zone} names no zone, or several"
+        raise BadInput(
+            what, value=word, expected="an offset in its place, like +02:00; or times without it, and --zone"
+        )
+    hours = in_day(int(hour), half or "")
+    return f"{date}T{hours:02d}:{minute}:{(second or '00').replace(',', '.')}{ZONES.get(zone, zone)}"
+
+
+def in_day(hour: int, half: str) -> int:
+    """An hour of the day, of one with AM or PM behind it, or with nothing."""
+    return hour % 12 + 12 * (half[0] in "Pp") if half else hour

@@ -20,7 +20,9 @@ from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
 from sim.tables.formats.count_tables import ceiling_said, settled_points
 from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, serial_days
+from sim.tables.formats.reader import Head
 from sim.tables.formats.sampled import FULL
+from sim.tables.formats.series import GRID
 from sim.tables.headers import column_names
 from sim.tables.opening import without_comments
 from sim.tables.times import Floats, timestamps
@@ -46,6 +48,7 @@ TIME_WORDS = {
 # Words in the names of the two kinds of counts: all people so far, which can only grow, and those of each interval.
 STOCK_WORDS = {"cumulative", "cum", "total", "totals", "all", "users", "people", "accounts", "members"}
 FLOW_WORDS = {"new", "per", "added", "daily", "hourly", "weekly", "interval", "increment", "delta"}
+ACTIVE_WORDS = {"dau", "wau", "mau", "active", "sessions", "visits", "pageviews"}
 END_NAMES = ("to", "until", "till", "end", "ends")  # of columns that say when an interval ends
 MULTIPLES = {"thousand": 1e3, "thousands": 1e3, "k": 1e3, "tsd": 1e3, "million": 1e6, "millions": 1e6, "mio": 1e6}
 VALUE_WORDS = STOCK_WORDS | FLOW_WORDS | {"count", "counts", "signups", "registrations", "downloads", "value", "n"}
@@ -96,6 +99,9 @@ def read_counts(
     beginning of all and has people is the base. Small falls of a cumulative count are corrections: growth is net.
     """
     path = Path(path)
+    if Head(path).line.lstrip().startswith(("{", "[")):
+        expected = "a table of times and counts, as jq -r '.[] | [.day, .signups] | @csv' prints it of a list"
+        raise BadInput("this file is JSON", file=path, expected=expected)
     names = column_names(path, without_comments)
     time, value = columns_of_counts(names, time, value, path)
     until, marked = (
@@ -108,6 +114,7 @@ def read_counts(
         table = {name: one.backwards() for name, one in table.items()}
     at, found = table[time], without_points(table[value])
     numbers = np.array(found.cells(count)) * (many := multiple_of(found))
+    refuse_active(value, counts, path)
     taken, why = kind_of_counts(value, numbers, counts)
     why += f" {value!r} counts in units of {many:,.0f}." if many > 1 else ""
     times, begins = since_start(at, instants_of(at), start)
@@ -118,6 +125,8 @@ def read_counts(
         raise BadInput("counts of intervals have no base", file=path, key="--base", value=base)
     refuse_stock(found, numbers)
     ends = since_start(table[until], instants_of(table[until]), begins)[0] if until else None
+    if ends is None:
+        refuse_holes(at, times)
     if per := rate_unit(value):
         numbers = numbers * (lengths(at, times, ends) / SECONDS[per])
         why += f" They are rates per {per}: times the length of each interval they make {numbers.sum():,.0f}."
@@ -201,6 +210,24 @@ def refuse_stock(found: Column, numbers: Floats) -> None:
         )
         message = "these are no counts of intervals: they hardly change from row to row, as the size of a stock"
         raise BadInput(message, file=found.file, key="--counts", value="interval", expected=expected)
+
+
+def refuse_holes(at: Column, times: Floats) -> None:
+    """Counts of intervals of one length, of which some have no row: they would be taken for nobody."""
+    steps = np.diff(times)
+    least = float(steps.min(initial=math.inf))
+    parts = np.round(steps / least)
+    if (np.abs(steps / least - parts) < 0.1).all() and (parts == 1).sum() >= max(GRID * len(parts), 1):
+        expected = "a row for each interval, with 0 where nobody came; a column 'to' with their ends; or totals so far"
+        at.refuse(np.append(False, parts > 1), expected, "no row counts the time before this one")
+
+
+def refuse_active(name: str, counts: Kind | None, path: Path) -> None:
+    """Who was active is counted again in each interval, and is neither new nor all so far."""
+    if counts is None and ACTIVE_WORDS & set(words_in(name)) and not FLOW_WORDS & set(words_in(name)) - {"daily"}:
+        what = "people who were active in each interval are counted again and again: they are no signups"
+        expected = "new people of each interval, or all so far; or --counts, if this column holds one of these"
+        raise BadInput(what, file=path, key="--value", value=name, expected=expected)
 
 
 def words_in(name: str) -> list[str]:

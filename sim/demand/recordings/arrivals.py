@@ -99,14 +99,14 @@ def arrivals(
     """Times of arrivals, and what was done, in words.
 
     durations: seconds of each row, nan where unknown. stamped: what the format says: 'start', 'end', or, where that is
-    open, 'either' (else the end), 'start by default' or ''. asked: what the user says. file: of each row, as files may
-    be given in any order. Raises BadInput where nobody knows.
+    open, 'either' (else the end), 'start by default', 'a list' (perhaps sorted by its times) or ''. asked: what the
+    user says. file: of each row, as files may be given in any order. Raises BadInput where nobody knows.
     """
     tick = coarse_tick(times)
     durations = None if durations is None or np.isnan(durations).all() else durations
     notes = []
     which = asked or stamped
-    if which in ("either", "start by default", ""):
+    if which in ("either", "start by default", "a list", ""):
         order = by_file(times.seconds, file)
         lasted = None if durations is None else durations[order]
         which, why = from_order(times.seconds[order], lasted, tick, which, source)
@@ -155,7 +155,7 @@ def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: st
     """Start or end, as the order of the lines shows; why, in words."""
     if durations is not None:
         found = stamped_by_order(seconds, durations, tick)
-        if found:
+        if found and not (found == "end" and usual == "a list"):
             return found, f"the order of the lines shows that stamps are {found}s; --stamped says otherwise"
         if usual == "start by default":
             return "start", "stamps are taken as starts, as Apache's; --stamped says otherwise"

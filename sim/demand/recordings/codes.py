@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.coded import coded, of_words
 from sim.tables.hashes import Hashes, hashes_of
+from sim.tables.times import floats
 
 LARGEST = 32767  # images of one request, and distinct kinds
 # What databases and programs write in place of a name.
 NOBODY = pa.array(["", "-", "NULL", "null", "None", "none", "N/A", "n/a", "nan", "NaN", "\\N", "(null)", "undefined"])
+
+YES = pa.array(["true", "yes", "y"])
 
 
 def each(column: Any, values_of: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
@@ -32,6 +35,13 @@ def numbered_users(hashes: Hashes | None) -> NDArray[np.int64] | None:
     nobody = np.isin(hashes, hashes_of(NOBODY))
     user = np.asarray(pd.factorize(hashes)[0])
     return np.where(nobody, -1, user) if nobody.any() else user
+
+
+def later_attempts(column: Any) -> NDArray[np.bool_]:
+    """Rows that say that they repeat an earlier one: a second attempt (counted from 0 or 1), a first retry, 'true'."""
+    numbers = each(column, floats)
+    words = each(column, lambda texts: pc.is_in(pc.utf8_lower(texts), YES.cast(texts.type)))
+    return np.asarray((numbers > (0.0 if (numbers == 0).any() else 1.0)) | np.asarray(words))
 
 
 def name_codes(column: Any) -> NDArray[np.int64]:

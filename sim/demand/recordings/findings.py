@@ -37,11 +37,13 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "keep-duplicates": "keep them all",
     },
     "duplicates": {"drop-duplicates": "keep the first of each", "keep-duplicates": "keep them all"},
+    "rows of one request": {"drop-duplicates": "keep the first of each", "keep-duplicates": "each is a request"},
     "disorder": {"sort": "put the rows in order of time"},
     "gaps": {"keep-gaps": "keep the silence; a gap alone does not stop the import"},
 }
 REPAIRS = {repair: None for repairs in PROBLEMS.values() for repair in repairs}
 WARNINGS = {"gaps"}
+ERRORS = 400  # statuses from there on
 OVERLAP, FEWEST = 0.5, 5  # share of a file's rows of some time, and rows, in another file too: both overlap
 
 
@@ -77,15 +79,17 @@ class Finding:
 class Draft:
     """A recording between its texts and a trace: what was read, and which rows have which problem.
 
-    images: float64 (n,), nan where unknown. user: int64 (n,), -1 where a row names nobody; None without such a column.
-    marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different requests. any_order:
-    rows are not written in order of their arrivals, so that disorder is no problem.
+    images, status: float64 (n,), nan where unknown. user, request: int64 (n,), -1 where a row names none; None without
+    such a column. marks: bool (n,) for each problem of rows. real_repeats: equal rows are known to be different
+    requests. any_order: rows are not written in order of their arrivals, so that disorder is no problem.
     """
 
     rows: Rows
     times: RecordedTimes
     images: NDArray[np.float64]
     user: NDArray[np.int64] | None
+    request: NDArray[np.int64] | None
+    status: NDArray[np.float64]
     marks: dict[str, Mask]
     real_repeats: bool
     files: tuple[str, ...]
@@ -124,6 +128,8 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
         marks["duplicates"][places] = pd.Series(same).duplicated().to_numpy()
         marks["overlapping files"] = overlap(draft, places, same)
         marks["duplicates"] &= ~marks["overlapping files"]
+    if draft.request is not None:
+        marks["rows of one request"] = good & ~marks["duplicates"] & further_rows(draft, good)
     times = draft.times.seconds[places]
     if len(times) > 1:
         if not draft.any_order:
@@ -132,6 +138,21 @@ def order_marks(draft: Draft, repairs: list[str], longest_gap: float) -> dict[st
         pauses = np.diff(draft.times.seconds[order])
         marks["gaps"][order[1:]] = pauses > longest_gap * pauses.mean()
     return marks
+
+
+def further_rows(draft: Draft, good: Mask) -> Mask:
+    """Rows of a request that an earlier row is of too, as of its end, its steps or its pieces.
+
+    A row behind one that failed is another attempt, and so none of these.
+    """
+    assert draft.request is not None
+    found = np.zeros(len(draft.rows), dtype=bool)
+    order = draft.by_time[(good & (draft.request >= 0))[draft.by_time]]
+    order = order[np.argsort(draft.request[order], kind="stable")]
+    same = np.diff(draft.request[order]) == 0
+    status = draft.status[order][:-1]
+    found[order[1:][same & ~((status >= ERRORS) | (status == 0))]] = True
+    return found
 
 
 def overlap(draft: Draft, places: Any, same: Hashes) -> Mask:

@@ -9,6 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sim.demand.recordings.not_requests import (
+    STATUS_NAMES,
+    refuse_counts,
+    refuse_lines,
+    refuse_percentiles,
+    refuse_records_behind,
+    refuse_samples,
+)
 from sim.errors import BadInput
 from sim.tables.elapsed import ELAPSED, WAITED, spans
 from sim.tables.files import Broken, Progress, RowBlock
@@ -16,18 +24,18 @@ from sim.tables.formats import readers, recognised
 from sim.tables.formats.guess import looks_like
 from sim.tables.formats.json_keys import stamped, unit_by_program
 from sim.tables.formats.lines import PROBE_ROWS
-from sim.tables.formats.one_record import is_record
 from sim.tables.formats.reader import Head, Reader, Requests
-from sim.tables.formats.sampled import sampled
-from sim.tables.formats.web_logs import is_log_line
 from sim.tables.headers import TOTAL, VALUE, column_names, header
 from sim.tables.names import (
     AREAS,
     ASKED,
     BEGUN,
     CLOCKS,
+    CREATED,
     DATES,
     ENDS,
+    REQUEST_IDS,
+    RETRY,
     SIZES,
     is_service,
     parts_of,
@@ -36,6 +44,8 @@ from sim.tables.names import (
     shown_per,
     unit_of_time,
     unread_said,
+    whole_duration,
+    zone_in,
 )
 from sim.tables.times import floats, times_of_day
 from sim.tables.written_dates import FIRST_DAY, PERIOD, PERIODS
@@ -60,7 +70,7 @@ class Extra:
 class Layout:
     """The columns of a format that hold times, users and requests.
 
-    roles: the column of each role: time, user, images, kind (and status, which only --keep asks for).
+    roles: the column of each role: time, user, images, kind, request (and status, which only --keep asks for).
     unit: of times that are numbers; zone: of times without one, where the format's publisher says or implies it.
     real_repeats: rows that are equal in every column are different requests. step: seconds between two ticks of the
     recording's clock, if it is coarse. stamped: which instant the times are, 'start' or 'end' of a request; 'either' or
@@ -142,8 +152,8 @@ FORMATS = {layout.name: layout for layout in (GENTD26, FLEET, AZURE, SERVEGEN, C
 
 TIME_NAMES = (
     *ASKED,
-    *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "time_generated", "time_local"),
-    *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601"),
+    *("time", "timestamp", "ts", "t", "datetime", "date_time", "created_at", "created", "time_generated", "time_local"),
+    *("start_time", "started_at", "event_time", "time_stamp", "time_iso8601", "date_hour"),
     *("start", "request_start", "begin", "opened", "opened_at", "date"),
     *("request_start_time", "start_ts", "start_timestamp", "t_start"),
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
@@ -153,20 +163,13 @@ USER_NAMES = (
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
-STATUS_NAMES = (
-    *("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result"),
-    *("elb_status_code", "sc_status", "result_code", "state"),
-)
 KIND_NAMES = ("kind", "type", "endpoint", "path", "feature")
 SERVER_NAMES = ("server", "agent", "gpu", "replica", "pod")
 
+REDIRECTS = (r"^30[178]$", "redirects, whose targets have rows of their own")
 SLURM_STEPS = (r"^\d+\S*\.(batch|extern|interactive|\d+)$", "steps of a job of Slurm")
 
 DATED = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d|[A-Za-z]{3,9}\.? \d")  # how a date begins
-
-# Headers of recordings that hold counts or rates, not arrivals.
-ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
-COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 
 
 def detected_layout(path: Path) -> Layout:
@@ -188,21 +191,6 @@ def detected_layout(path: Path) -> Layout:
     return CSV
 
 
-def refuse_counts(path: Path, names: list[str]) -> None:
-    """Raises BadInput for a recording of counts or rates."""
-    if set(names) in COUNTS:
-        what = "rows of this file are counts or rates per period, not arrivals: it does not say when each request came"
-        raise BadInput(what, file=path, value=", ".join(names), expected=ONE_ROW)
-
-
-def refuse_samples(path: Path, time: str | None) -> None:
-    """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
-    names, *rows = Head(path).rows or [[]]
-    if sampled([["time" if name == time else name for name in names], *rows]) is not None:
-        what = "rows of this file come at even steps and say nothing of a request, as counts or gauges do"
-        raise BadInput(what, file=path, expected=ONE_ROW)
-
-
 def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
     """The layout of any table: the columns asked for, else those with usual names."""
     head = Head(path)
@@ -210,16 +198,19 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         what = f"no request is found in this file, which looks like {looks_like(head)}"
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
+    refuse_records_behind(head, path)
     names = column_names(path)
+    refuse_percentiles(names, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
+    usual |= {"request": REQUEST_IDS, "retry": RETRY}
     roles = {role: name for role, likely in usual.items() if (name := asked.get(role) or column_named(likely, names))}
     likely = [name for name in names if name != asked.get("time") and seconds_per(name) is not None]
-    duration = min(likely, key=len, default="")
+    duration = whole_duration(likely, lambda name: numbers_of(path, name))
     join = () if asked.get("time") else date_and_clock(path, names)
     time = " ".join(join) or asked.get("time") or time_column(path, names, duration)
     refuse_lines(head, path)
     begun, end = (column_named(likely, names) or stamp_with_unit(likely, names) for likely in (BEGUN, ENDS))
-    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in (*ASKED, "created_at") else begun
+    begun = "" if join or begun == time or not end or unit_of_time(time)[0] not in CREATED else begun
     duration = "" if begun else duration
     extra, notes = numbers_named(path, names, duration)
     at = stamped(time, names)
@@ -241,24 +232,12 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         extra=extra,
         stamped=at or "start",
         unit=unit,
-        zone="UTC" if re.search(r"\b(UTC|GMT)\b", time) else None,
+        zone=zone_in(time),
         leave_out={time: (TOTAL, "rows of totals"), **({"JobID": SLURM_STEPS} if "JobID" in names else {})},
         join=join,
         notes=tuple(notes),
         until=until,
     )
-
-
-def refuse_lines(head: Head, path: Path) -> None:
-    """Raises BadInput for a table with lines of a log in a column, of which no other says what became of a request."""
-    names, *rows = head.rows or [[]]
-    if column_named(STATUS_NAMES, names) or any(seconds_per(name) is not None for name in names):
-        return
-    for row in rows[:5]:
-        for name, cell in zip(names, row, strict=False):
-            if is_log_line(cell) or is_record(cell):
-                expected = "those lines alone, as a program prints them that reads CSV"
-                raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
 
 
 def column_named(likely: Iterable[str], names: Sequence[str]) -> str:
@@ -352,7 +331,10 @@ def chosen_reader(path: Path, name: str | None) -> Reader | None:
 def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
     """The layout of a file whose rows a reader makes into columns."""
     roles = {"time": "time", "user": requests.user, "kind": requests.kind, "server": requests.server}
+    roles |= {"request": requests.request, "retry": requests.retry}
     extra = {name: Extra(column, per=per, outcome=name == "status") for name, (column, per) in requests.extra.items()}
+    others = {"path": PROBE_ROWS} if requests.kind == "path" else {}
+    others |= {column: REDIRECTS for name, (column, _) in requests.extra.items() if name == "status"}
     return Layout(
         name=reader.name,
         roles={role: column for role, column in roles.items() if column},
@@ -363,7 +345,7 @@ def layout_of_requests(reader: Reader, requests: Requests) -> Layout:
         notes=requests.notes,
         stamped=requests.stamped,
         requests=requests,
-        leave_out={**requests.leave_out, **({"path": PROBE_ROWS} if requests.kind == "path" else {})},
+        leave_out={**requests.leave_out, **others},
     )
 
 

@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.demand.recordings.attempts import REFUSED, Sessions
-from sim.demand.recordings.findings import Draft, Finding
+from sim.demand.recordings.findings import ERRORS, Draft, Finding
 from sim.demand.recordings.formats import Layout
 
-ERRORS = 400  # statuses from there on
 KEPT = dict.fromkeys(("keep-duplicates", "keep-gaps"), "kept as recorded")
 
 

@@ -23,6 +23,7 @@ from sim.demand.recordings.codes import (
     each,
     in_order_of_appearance,
     kinds_of,
+    later_attempts,
     name_codes,
     named_users,
     numbered_users,
@@ -30,7 +31,8 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
-from sim.demand.recordings.outcomes import statuses
+from sim.demand.recordings.not_requests import refuse_events
+from sim.demand.recordings.outcomes import LEAST_STATUS, statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
@@ -97,6 +99,7 @@ def examine_recording(
     reader = None if asked["time"] else chosen_reader(paths[0], options.format)
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
+        refuse_events(Head(paths[0]).rows, options.keep, paths[0])
     elif requests := requests_of(reader, paths[0]):
         layout = layout_of_requests(reader, requests)
     else:
@@ -221,11 +224,17 @@ def draft_of(
         marks["bad images"] = bad
     if user is not None and layout.requests is None:
         marks["no user"] = user < 0
+    request = numbered_users(rows.request)
+    if "retry" in rows.coded and user is None and request is None:  # of nobody known
+        marks["rows of one request"] = later_attempts(rows.coded["retry"])
+    said = layout.extra.get("status")
     return Draft(
         rows=rows,
         times=times,
         images=np.broadcast_to(np.nan, len(rows)) if images is None else images,
         user=user,
+        request=request,
+        status=extra_values(rows.coded["extra.status"], said) if said else np.broadcast_to(np.nan, len(rows)),
         marks=marks,
         real_repeats=layout.real_repeats,
         any_order=layout.requests is not None or layout.stamped == "end",
@@ -248,7 +257,9 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
     if extra.area:
         return each(column, sides)
     if extra.outcome:
-        return each(column, statuses)
+        found = each(column, statuses)
+        other = np.nanmax(found, initial=0.0) < LEAST_STATUS and np.isfinite(found).any()  # codes of another kind
+        return np.full(len(found), np.nan) if other else found
     return each(column, partial(lengths, per=extra.per))
 
 
@@ -262,9 +273,10 @@ def trace_from_draft(
     kind, kinds = kinds_of(rows.coded["kind"], order) if "kind" in rows.coded else (np.zeros(len(order)), ("",))
     extra = further_columns(rows, layout, order)
     notes: tuple[str, ...] = (*outcomes_said(extra), *unread_said(rows, layout, order, extra, paths))
-    if "status" in extra and draft.user is not None and not options.attempts:
+    whose = draft.request if draft.user is None else draft.user
+    if "status" in extra and whose is not None and not options.attempts:
         lasted = extra.get("duration_s", np.zeros(len(order)))
-        wishes = sessions(seconds, lasted, named_users(draft.user[order]), kind.astype(np.int64), extra["status"])
+        wishes = sessions(seconds, lasted, named_users(whose[order]), kind.astype(np.int64), extra["status"])
         if wishes is not None:
             notes = (*notes, *sessions_said(wishes))
             first = np.flatnonzero(wishes.first)
@@ -329,7 +341,7 @@ def unread_said(
         lost = np.flatnonzero(filled[order] & np.isnan(extra_values(column, one)[order]))
         if len(lost) == filled.sum() > 0 and name.endswith("_s"):
             what, text = "no text of this column can be read as a number", column[int(order[lost[0]])].as_py()
-            expected = "a number like 1500.5; a comma in it is read where the column shows what it is, as 1,500.5 does"
+            expected = "a number like 1500.5; a comma where the column shows what it is, as 1,500.5 does; or 0:02:05"
             raise BadInput(what, file=paths[0], key=one.column, value=text, expected=expected)
         if len(lost):
             text = printable(column[int(order[lost[0]])].as_py())

@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.tables.times import Floats, decimals
 
+LEAST_STATUS = 100.0  # of HTTP
 CODE = re.compile(r"^(?:HTTP[ /]?[\d.]* ?)?([1-5]\d\d)(?:\D.*)?$", re.IGNORECASE)
 WORDS = {  # of databases and programs, and the codes of gRPC
     **dict.fromkeys(("ok", "success", "successful", "succeeded", "succeed", "done", "finished", "served"), 200.0),

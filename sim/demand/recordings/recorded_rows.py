@@ -31,8 +31,9 @@ class NoRows(BadInput):
 class Rows:
     """All rows that were asked for.
 
-    time: the instants, or their texts where not all of them name their zone; user: a 64-bit hash of each name, None
-    where no column names users; coded: texts of other columns by their role, each stored once where they repeat.
+    time: the instants, or their texts where not all of them name their zone; user, request: a 64-bit hash of each name,
+    None where no column names users or requests; coded: texts of other columns by their role, each stored once where
+    they repeat.
     file, line: where each row is from; a quoted value that spans lines counts as one line.
     same: a 64-bit hash of the whole row, columns that were not asked for included.
     broken: lines that are not rows, each with the number of its file.
@@ -41,6 +42,7 @@ class Rows:
 
     time: Any
     user: Hashes | None
+    request: Hashes | None
     coded: dict[str, Any]
     file: NDArray[np.int16]
     line: NDArray[np.int64]
@@ -55,7 +57,9 @@ class Rows:
     def without_origins(self) -> "Rows":
         """The same rows, without what takes room and says only where each is from and whose."""
         nowhere = np.broadcast_to(np.int64(0), len(self))
-        return replace(self, user=None, file=np.empty(0, np.int16), line=nowhere, same=np.empty(0, np.uint64))
+        return replace(
+            self, user=None, request=None, file=np.empty(0, np.int16), line=nowhere, same=np.empty(0, np.uint64)
+        )
 
 
 def read_recorded_rows(
@@ -102,6 +106,7 @@ def read_recorded_rows(
     return Rows(
         time=columns.pop("time"),
         user=columns.pop("user", None),
+        request=columns.pop("request", None),
         coded=columns,
         file=np.concatenate([np.full(len(part.line), number, dtype=np.int16) for number, part in parts]),
         line=np.concatenate([part.line for _, part in parts]),
@@ -149,17 +154,17 @@ def part_of(
         once = {place: values.filter(mask) for place, values in once.items()}
     once = {place: coded_where_repeated(values) for place, values in once.items()}
     kept = {role: kept_as(role, once[id(columns[name])]) for role, name in roles.items()}
-    hashes = {id(columns[roles[role]]): kept[role] for role in ("time", "user") if role in roles}
+    hashes = {id(columns[roles[role]]): kept[role] for role in ("time", "user", "request") if role in roles}
     others = [] if block.same is None else [block.same[wanted]]
     same = row_hashes([*({**once, **hashes}).values(), *others])
     return Part(kept, lines, same, left_out, no_requests)
 
 
 def kept_as(role: str, texts: Any) -> Any:
-    """A column as it is kept until all are read: times as instants, users as hashes, numbers as each distinct text."""
+    """A column as it is kept until all are read: times as instants, names as hashes, numbers as each distinct text."""
     if role == "time":
         return times_of(texts)
-    if role == "user":
+    if role in ("user", "request"):
         return hashes_of(of_words(texts, stripped) if pa.types.is_dictionary(texts.type) else stripped(texts))
     return coded(texts) if role.startswith("extra.") and pa.types.is_string(texts.type) else texts
 

@@ -13,7 +13,7 @@ from sim.errors import BadInput
 from sim.tables.formats.instants import COMPACT, are_sheet_days, by_order, serial_days, whole_days
 from sim.tables.names import PER
 from sim.tables.small_tables import comma_in, with_point
-from sim.tables.times import NUMBER, STAMP, Mask, floats, matches, nanoseconds, timestamps, whole
+from sim.tables.times import NUMBER, STAMP, TIME_OF_DAY, Mask, floats, matches, nanoseconds, timestamps, whole
 from sim.tables.written_dates import Order, in_iso
 
 DIGITS = {
@@ -22,6 +22,7 @@ DIGITS = {
     "us": 3,
     "ns": 0,
 }  # decimals of a nanosecond in each unit of instants; durations may be in min and h too
+SHORTENED = r"^\d(\.\d{0,5})?[eE]\+?\d+$"  # of an epoch in any unit, which so is known to minutes at best
 DECIMAL_COMMA, FEWEST_COMMAS = r"^\d+,\d+$", 3  # and rows of such numbers
 SECOND = 10**9
 EARLIEST = int(pd.Timestamp("1990-01-01").value)
@@ -67,6 +68,9 @@ def read_times(
     texts, said = tidied(texts, unit, dates)
     numeric, dated = matches(texts, NUMBER), matches(texts, STAMP)
     if not (numeric | dated).any():
+        if len(texts) and matches(texts, TIME_OF_DAY).all():
+            expected = "a date before each time, in the same cell or in a column named date"
+            raise BadInput("these are times of day without a date", value=texts[0].as_py(), expected=expected)
         raise BadInput(
             "no row has a time that can be read",
             value=texts[0].as_py() if len(texts) else None,
@@ -106,6 +110,10 @@ def from_numbers(texts: Any, numeric: Mask, unit: str | None) -> RecordedTimes:
         unit = likely[0] if likely else "s"
         what = "instants since 1970" if epoch else "times since the recording's own zero"
         assumed.append(f"times are numbers without a unit: read as {what} in {unit}")
+    if epoch and matches(texts, SHORTENED).all():
+        expected = "all digits of each time; in a spreadsheet, cells formatted as numbers before they are exported"
+        what = "this time has lost its last digits, as a spreadsheet shows large numbers"
+        raise BadInput(what, value=texts[0].as_py(), expected=expected)
     if not epoch:
         seconds = values / PER[unit]
         absurd = numeric & ~(np.abs(seconds) <= LONGEST)

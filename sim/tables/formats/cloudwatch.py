@@ -1,5 +1,6 @@
 """Counts that CloudWatch gives: the JSON of its interface, and the CSV of its console."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, 
 from sim.tables.formats.series import REFUSALS, on_clock, settled
 from sim.tables.small_tables import cells_of
 from sim.tables.written_dates import iso
+
+WHOLE = re.compile(r"(^|[^A-Za-z_])(RequestCount|Requests|Invocations|Count)(?![A-Za-z_])")  # metrics of all requests
 
 
 class CloudWatch(Reader):
@@ -47,6 +50,9 @@ class CloudWatch(Reader):
                 read[label] = (np.append(before[0], begins), np.append(before[1], values))
         if not read:
             raise BadInput("no metric of this file is a count", file=path, expected="one like RequestCount, as a Sum")
+        if any(map(WHOLE.search, read)):
+            notes += [f"{label} is of the same requests: left out" for label in read if not is_beside(label)]
+            read = {label: one for label, one in read.items() if is_beside(label)}
         every = np.unique(np.concatenate([begins for begins, _ in read.values()]))
         if len(every) < 2:
             raise BadInput("one row has no length", file=path, expected="counts of two intervals or more")
@@ -59,6 +65,11 @@ class CloudWatch(Reader):
             if not REFUSALS.search(label) and len(grid) > len(begins):
                 notes.append(f"{label}: no sample for {len(grid) - len(begins)} of {len(grid)} periods: 0 for a sum")
         return CountSeries(grid, np.full(len(grid), step / 1e9), settled(series, asked, path), tuple(notes))
+
+
+def is_beside(label: str) -> bool:
+    """Whether a metric counts all requests, or those that were refused."""
+    return bool(WHOLE.search(label) or REFUSALS.search(label))
 
 
 def results_of(path: Path) -> list[dict[str, Any]]:

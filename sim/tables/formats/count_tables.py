@@ -12,19 +12,22 @@ from sim.errors import BadInput
 from sim.tables.formats.instants import instants
 from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, table_cells
 from sim.tables.formats.sampled import FULL, NOTHING, Places, body_of, places_of, sampled, time_in, unfolded
-from sim.tables.formats.series import EVERY, PER, differences, lengths, on_clock, settled
+from sim.tables.formats.series import EVERY, PER, REFUSALS, differences, lengths, on_clock, settled
 from sim.tables.headers import TOTAL
-from sim.tables.names import plain_name
+from sim.tables.names import plain_name, zone_in
 from sim.tables.small_tables import ungrouped
 
 # Names of what is no count of requests, as dashboards have them beside counts.
 NO_COUNTS = re.compile(
     r"(?i)((^|[^a-z])(time|uptime|runtime)s?([^a-z]|$)|response.?time|latency|duration|percent|util|seconds|queue|running|"
-    r"waiting|bytes|_span$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
+    r"in.?flight|pending|concurren|backlog|"
+    r"waiting|bytes|_span(days)?$|cpu|memory|temperature|power|voltage|clocks|dcgm|gpus?$|p\d\d)"
 )
+SHARE = re.compile(r"(^|_)(share|ratio|pct|percentage|fraction|(error|failure|refusal|rejection)_rate)$")
 QUOTED = re.compile(r"\"[^\"]*\"")  # of a label, which may name anything
 BESIDE = re.compile(  # names of what stands beside a count of requests and is none: people, sizes, figures of a window
-    r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost|max|maximum|min|minimum|peak|stddev)(_|$)"
+    r"(^|_)(max|maximum|min|minimum|peak|stddev)(_|$)|"
+    r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost)(_|$)(?!(\w+_)?(requests?|calls|hits)$)"
 )
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
 OTHER_UNIT = re.compile(
@@ -45,7 +48,6 @@ RATES = {  # ends of names of rates, and their seconds
 }
 GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
-UTC = re.compile(r"\b(UTC|GMT)\b")  # in the name of a column of times
 LONG = {"series", "metric", "name", "field"}  # of tables of Grafana and InfluxDB with a row per series and time
 
 FEWEST_PARTS = 2  # series of which another is the sum
@@ -84,8 +86,7 @@ def read_columns(path: Path, table: list[list[str]], asked: Asked, notes: list[s
     if places is None:
         what = "no column of this table has numbers beside its times"
         raise BadInput(what, file=path, value=names, expected=f"a column of {A_COUNT}")
-    if asked.zone is None and any(UTC.search(names[k]) for k in places.times):
-        asked = replace(asked, zone="UTC")
+    asked = replace(asked, zone=asked.zone or next((zone for k in places.times if (zone := zone_in(names[k]))), None))
     if places.labels and len({tuple(row[k] for k in places.labels) for row in body}) > 1:
         return long_columns(path, names, body, places, asked)
     if not has_long_names(names, places):
@@ -164,8 +165,18 @@ def counts_of(
     beside = {name for name, one in whole.series.items() if BESIDE.search(plain_name(one.column))}
     if not any(EVERY.search(one.column) for name, one in whole.series.items() if name not in beside):
         beside = set()
+    named = [name for name, one in whole.series.items() if one.counted]
+    if named:  # others say the same in another way, or something else
+        beside |= set() if has_labels(whole) else of_the_same(named, whole, paths[0])
+        beside |= {
+            name
+            for name, one in whole.series.items()
+            if not one.counted and (SHARE.search(plain_name(one.column)) or not REFUSALS.search(one.column))
+        }
     read = {
-        name: None if name in beside else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted)
+        name: None
+        if name in beside
+        else counted(one.cells, one.column, asked, lasts, paths[0], whole=one.counted or bool(named))
         for name, one in whole.series.items()
     }
     series = {name: values for name, values in read.items() if values is not None}
@@ -191,6 +202,23 @@ def counts_of(
         notes.append(f"{total} is the sum of the others: left out")
         del series[total]
     return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+
+
+def has_labels(table: Columns) -> bool:
+    """Whether several series are of one column, as in a table with a row for each series and time."""
+    return len({one.column for one in table.series.values()}) < len(table.series)
+
+
+def of_the_same(named: list[str], table: Columns, path: Path) -> set[str]:
+    """Of columns that all count the requests of each row, those that repeat the first one.
+
+    Raises BadInput where they differ.
+    """
+    first, *others = named
+    if any(table.series[name].cells != table.series[first].cells for name in others):
+        expected = "one of them, without the others"
+        raise BadInput("several columns count requests, and differ", file=path, value=named, expected=expected)
+    return set(others)
 
 
 def total_of(series: dict[str, Floats]) -> str:

@@ -23,6 +23,7 @@ IPV6 = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|[0-9a-f:]*::[0-9a-f:.]*"  # 12:00:07
 KINDS = {  # of parts, the first that fits
     "clf": r"\[\d\d/[A-Z][a-z][a-z]/\d{4}[: ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: [+-]\d{4})?\]",
     "iso": r"\[?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)\]?",
+    "stamp": r"\[\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?\]",
     "epoch": r"1\d{9}\.\d{3}",
     "date": r"\[?\d{4}[-/]\d\d[-/]\d\d",  # with a time of day behind it, as programs in Python write them
     "clock": r"\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
@@ -33,7 +34,7 @@ KINDS = {  # of parts, the first that fits
     "status": r"\"?[1-5]\d\d\"?",
     "address": rf"\"?(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{IPV6})(?::\d+)?\"?",
 }
-TIMES = ("iso", "epoch", "clf")
+TIMES = ("iso", "epoch", "clf", "stamp")
 ANY = r"(?:\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|\S+)"
 SECONDS = r"\"?(?:\d+\.\d{3}|\d+(?:\.\d+)?(?:s|ms|µs|us)|-)\"?"
 

@@ -18,7 +18,9 @@ from sim.tables.times import Floats, Mask, Timestamps, floats, matches, timestam
 from sim.tables.written_dates import Order, in_iso
 
 EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
-COMPACT = re.compile(r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
+COMPACT = re.compile(  # 20250331, perhaps with an hour, minutes and seconds; of ten digits an epoch would be after 2030
+    r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:T?([01]\d|2[0-3])([0-5]\d)?([0-5]\d)?)?(Z?)$"
+)
 SERIAL = re.compile(r"^[34567]\d{4}(\.\d+)?$")  # days since the end of 1899, from 1982 on
 SHEET = r"^[34567]\d{4}\.\d{4,}$"  # days since the end of 1899, as spreadsheets hold times
 SHEET_SPAN = 1000.0  # days: no recording of a spreadsheet is longer
@@ -34,9 +36,12 @@ def serial_days(texts: Sequence[str]) -> list[str]:
 
 
 def whole_days(texts: Sequence[str]) -> list[str]:
-    """Dates like 20250331 in the form of ISO 8601, where all texts are such; else the texts."""
+    """Dates like 20250331 or 20250331T1805 in the form of ISO 8601, where all texts are such; else the texts."""
     found = [COMPACT.match(text) for text in texts]
-    return [f"{one[1]}-{one[2]}-{one[3]}" for one in found if one] if found and all(found) else list(texts)
+    if not found or not all(found):
+        return list(texts)
+    days = [(one, f"{one[1]}-{one[2]}-{one[3]}") for one in found if one]
+    return [f"{day}T{one[4]}:{one[5] or '00'}:{one[6] or '00'}{one[7]}" if one[4] else day for one, day in days]
 
 
 def are_sheet_days(texts: Any) -> bool:
@@ -58,7 +63,7 @@ def instants(texts: Sequence[str], zone: str | None, dates: Order | None, path: 
 
     Raises BadInput for a time that cannot be read, has no zone, or came twice as clocks changed and is not in order.
     """
-    if texts and all(EPOCH.match(text) for text in texts):
+    if texts and all(EPOCH.match(text) for text in texts) and not all(map(COMPACT.match, texts)):
         return epoch_instants(np.array(texts, dtype=float))
     written = serial_days(texts) if texts and all(SERIAL.match(text) for text in texts) else whole_days(texts)
     try:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time
+from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time, whole_duration
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
     **dict.fromkeys((*ASKED, "started_date_time"), "start"),
     **dict.fromkeys(("start_utc", "start_local", "start_time", "start_time_utc", "request_time_utc"), "start"),
+    "start_time_unix": "start",  # with nano behind it, in OpenTelemetry
     "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
     **dict.fromkeys(
@@ -30,8 +31,9 @@ USERS = (
 )
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("operation_name", "resource_path", "client_request_uri", "route", "kind", "type", "request"),
+    *("resource_path", "client_request_uri"),
 )
+KINDS = ("operation_name", "route", "kind", "type", "request")  # where no key is a path
 STATUSES = (
     *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
     *("response_code", "result_code", "edge_response_status"),
@@ -120,17 +122,26 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
     """The keys of a record that say how long a request took, whose it was, for what, and what became of it."""
     if not (time := time_of(record)):
         return {}
-    lasted = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
-    lasted += [key for key in ("latencies.request",) if key in record]  # Kong
-    lasted += [key for key in record if key != time and record[key] not in (None, "") and seconds_per(key) is not None]
+    known = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
+    known += [key for key in ("latencies.request",) if key in record]  # Kong
+    filled = [key for key in record if key != time and record[key] not in (None, "")]
+    lasted = [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
     roles = {
-        "duration": min(first or lasted, key=len, default=""),
+        "duration": known[0] if known else whole_duration(first or lasted, lambda key: numbers_in(record[key])),
         "user": first_of(USERS, record),
-        "path": first_of(PATHS, record),
+        "path": first_of(PATHS, record) or first_of(KINDS, record),
         "status": first_of(STATUSES, record),
     }
     return {role: key for role, key in roles.items() if key}
+
+
+def numbers_in(value: Any) -> list[float]:
+    """A value as a list of its number; empty where it is none."""
+    try:
+        return [float(value)]
+    except (TypeError, ValueError):
+        return []
 
 
 def side_of(text: str) -> str:

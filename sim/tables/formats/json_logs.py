@@ -43,7 +43,6 @@ from sim.tables.formats.reader import (
     as_text,
     in_chunks,
     is_listed,
-    json_lines,
     json_list,
     json_records,
     records_block,
@@ -55,9 +54,11 @@ from sim.tables.formats.web_logs import is_log_line
 from sim.tables.in_order import in_order
 from sim.tables.names import (
     AREAS,
-    ASKED,
     BEGUN,
+    CREATED,
     ENDS,
+    REQUEST_IDS,
+    RETRY,
     SIZES,
     is_service,
     parts_of,
@@ -136,20 +137,18 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or ("" if duration else "start")
+        at = stamped(time, list(there)) or (("a list" if is_listed(head) else "") if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
-        begun = (
-            ""
-            if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in (*ASKED, "created_at")
-            else begun
-        )
+        begun = "" if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in CREATED else begun
         ended = "" if at != "start" or (duration and not begun) else ended
         date = first_of(("date",), there) if CLOCK.match(str(there[time])) else ""
         cached = "x-edge-result-type" in there
         sizes = sizes_in(there)
         columns = {"time": time, **roles, **sizes}
         columns |= {"result": "x-edge-result-type"} if cached else {}
+        columns |= {"retry": again} if (again := first_of(RETRY, there)) else {}
+        columns |= {"id": number} if (number := first_of(REQUEST_IDS, there)) else {}
         columns |= {name: key for name, key in (("begun", begun), ("ended", ended)) if key}
         read = ", ".join(f"{role} from {key!r}" for role, key in {"time": time, **roles}.items())
         extra = {name: (name, 1.0) for name in ("status", *sizes) if name in columns}
@@ -169,9 +168,12 @@ class JsonLog(Reader):
             unit=unit_of_times(time, there),
             user="user" if "user" in roles else None,
             kind="path" if "path" in roles else None,
+            request="id" if number else None,
+            retry="retry" if again else None,
             zone="UTC" if cached else None,
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
+                *rest_said(head.document),
                 f"read as JSON: {read}"
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
@@ -179,6 +181,16 @@ class JsonLog(Reader):
                 *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
+
+
+def rest_said(document: dict[str, Any]) -> list[str]:
+    """A warning where an answer of Elasticsearch holds a part of what was found."""
+    hits = document.get("hits")
+    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
+        return []
+    total, here = hits.get("total"), len(hits["hits"])
+    found = total.get("value", here) if isinstance(total, dict) else total or here
+    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
@@ -238,8 +250,9 @@ class Keys:
 
     @property
     def shown(self) -> list[str]:
-        """The columns of which a record of a request has one."""
-        return [role for role in ("path", "status", "duration") if role in self.of]
+        """The columns of which a record of a request has one; one of its beginning, under its id, may have a path."""
+        ends = ("status", "duration")
+        return [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
 
 
 def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
@@ -272,7 +285,7 @@ def timed_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Key
 
 def json_blocks(path: Path, broken: list[Broken], progress: Progress, keys: Keys) -> Iterator[RowBlock]:
     if is_listed(Head(path)):
-        yield from in_chunks(rows_of(json_lines(path, broken, progress), keys), [*keys.of, "asks"])
+        yield from in_chunks(rows_of(enumerate(json_list(whole_text(path)), 1), keys), [*keys.of, "asks"])
         return
     for block, unfit in in_order(lambda part: block_of(*part, keys), whole_lines(path, progress)):
         broken += unfit

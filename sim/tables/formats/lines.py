@@ -23,7 +23,10 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 QUOTED = r"\"(?:[^\"\\]|\\.)*\""  # a quote within it is escaped by a backslash
 REQUEST = r"^(?P<method>[A-Z]+) (?P<path>\S+)(?: HTTP/[\d.]+)?$"
 PROBE = "(probe)"  # the path of what asks whether a service is well, and of nothing that it makes
-PROBES = r"(?i)/(health(z|[-_]?check)?(/live|/ready)?|livez|readyz|metrics|ping|favicon\.ico|robots\.txt)/?([?#].*)?$"
+PROBES = (
+    r"(?i)/(health(z|[-_]?check)?(/live|/ready)?|livez|readyz|metrics|ping|haproxy\?stats.*|favicon\.ico|robots\.txt)/?"
+    r"([?#].*)?$"
+)
 PROBE_ROWS = (r"^\(probe\)$", "health checks, scrapes of metrics and preflights (/health, /metrics, OPTIONS)")
 # day/month/year:time zone, in brackets; HAProxy has milliseconds and no zone.
 CLF = (

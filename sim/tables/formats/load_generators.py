@@ -1,4 +1,7 @@
-"""Requests that load generators log: JMeter's JTL, hey's and vegeta's CSV. Each row is one request at its start."""
+"""Requests that load generators log: JMeter's JTL, hey's and vegeta's CSV, Gatling's log, ab's table.
+
+Each row is one request at its start.
+"""
 
 import csv
 import re
@@ -13,6 +16,9 @@ from sim.tables.opening import opened_text
 
 SENT = "the rate is what the load generator sent, which may follow the answers"
 VEGETA = ("time", "status", "duration", "out", "in", "error", "body", "attack", "seq", "method", "path")
+GATLING = re.compile(  # groups and the name of a request, its start and end in ms since 1970, and what became of it
+    r"^REQUEST\t(?:.*\t)?(?P<path>[^\t]*)\t(?P<begin>\d{13})\t(?P<end>\d{13})\t(?P<outcome>OK|KO)(?P<why>.*)$"
+)
 # Nanoseconds since 1970, a status (0 without an answer), nanoseconds.
 VEGETA_LINE = re.compile(r"^1\d{18},(0|[1-5]\d\d),\d+,\d+,\d+,")
 
@@ -67,6 +73,60 @@ class Hey(Reader):
             kind=None,
             notes=(SENT,),
         )
+
+
+class ApacheBench(Reader):
+    """`ab -g FILE`: requests by their duration, with the second of the start and milliseconds in all."""
+
+    name = "ab"
+    title = "requests of ApacheBench (ab -g)"
+
+    def recognises(self, head: Head) -> bool:
+        return {"starttime", "seconds", "ctime", "ttime"} <= set(head.names)
+
+    def requests(self, head: Head) -> Requests:
+        names = {"time": "seconds", "duration": "ttime"}
+        return Requests(
+            blocks=partial(renamed, names=names),
+            stamped="start",
+            extra={"duration_s": ("duration", 1e3)},
+            unit="s",
+            user=None,
+            kind=None,
+            notes=(SENT,),
+        )
+
+
+class Gatling(Reader):
+    """simulation.log, which Gatling wrote as text: a line for each request with its start and its end."""
+
+    name = "gatling"
+    title = "the log of a simulation of Gatling"
+
+    def recognises(self, head: Head) -> bool:
+        return any(map(GATLING.match, head.lines[:100]))
+
+    def requests(self, head: Head) -> Requests:
+        return Requests(
+            blocks=lambda *how: in_chunks(gatling_rows(*how), ("time", "duration", "status", "path")),
+            stamped="start",
+            extra=timed("duration", per=1e3),
+            unit="ms",
+            user=None,
+            notes=(SENT,),
+        )
+
+
+def gatling_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
+    with opened_text(path) as text:
+        for number, line in enumerate(text, 1):
+            if found := GATLING.match(line):
+                code = re.search(r"found (\d{3})", found["why"])
+                status = "200" if found["outcome"] == "OK" else code[1] if code else "500"
+                lasted = str(int(found["end"]) - int(found["begin"]))
+                yield number, {"time": found["begin"], "duration": lasted, "status": status, "path": found["path"]}
+            elif line.startswith("REQUEST"):
+                broken.append(Broken(number, line[:200].rstrip()))
 
 
 class VegetaCsv(Reader):

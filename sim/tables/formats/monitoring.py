@@ -1,4 +1,4 @@
-"""Counts over time in JSON: of Datadog, Google Cloud, Elasticsearch, OpenAI, VictoriaMetrics."""
+"""Counts over time in JSON: of Datadog, Google Cloud, Azure, Elasticsearch, OpenAI, VictoriaMetrics."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -101,6 +101,32 @@ def value_of(value: dict[str, Any], path: Path) -> Any:
     if known is None:
         raise BadInput("this point has no number", file=path, value=value, expected="int64Value or doubleValue")
     return known
+
+
+class AzureMonitor(Reader):
+    """`az monitor metrics list`: a value per interval and aggregation, for each metric and dimension."""
+
+    name = "azure-monitor"
+    title = "metrics of Azure Monitor (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return holds(head.document.get("value"), "name", "timeseries")
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        found = []
+        for path in paths:
+            for metric in json_document(path)["value"]:
+                name = metric["name"]["value"]
+                for one in metric["timeseries"]:
+                    said = [str(label["value"]) for label in one.get("metadatavalues") or []]
+                    totals = [(point["timeStamp"], point["total"]) for point in one["data"] if "total" in point]
+                    if metric.get("unit") != "Count" or (one["data"] and not totals):
+                        expected = "a count of requests with its totals (--aggregation Total)"
+                        raise BadInput("this metric has no counts", file=path, key=name, expected=expected)
+                    at = timestamps(pa.array([stamp for stamp, _ in totals], pa.string())).instants
+                    values = np.array([np.nan if value is None else value for _, value in totals], dtype=float)
+                    found.append((" ".join([name, *said]), at, values))
+        return summed(found, asked, paths[0], "per-interval", ("totals of each interval, from its stamp",))
 
 
 class Elasticsearch(Reader):

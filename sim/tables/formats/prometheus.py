@@ -17,7 +17,13 @@ from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, 
 from sim.tables.formats.series import PER, differences
 
 CODES = ("code", "status", "status_code", "http_code", "response_code", "response_code_class", "http_status", "reason")
-NO_REQUESTS = re.compile(r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$")  # what a counter may add up
+NO_REQUESTS = re.compile(
+    r"(seconds|bytes|joules|tokens|_us|_ms)_(total|sum)$|_sum$|_exec_count$"
+)  # what a counter may add up
+GAUGES = re.compile(
+    r"(?i)in_?flight|running|waiting|pending|active|queue|_util|memory|_bytes|temperature|power|connections$"
+)
+OBSERVERS = {"prometheus_replica", "__replica__"}  # labels of which of several Prometheus servers has a sample
 Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and values
 Labels = frozenset[tuple[str, str]]
 # Labels end at their own brace: an exemplar of OpenMetrics behind the value has braces too.
@@ -59,6 +65,8 @@ class PrometheusRange(Reader):
                 native = native or bool(one.get("histograms"))
         found = [(dict(labels), one_series(parts)) for labels, parts in pages.items()]
         names = {metric.get("__name__", "") for metric, _ in found}
+        names = {name for name in names if not (name.endswith("_created") and len(names) > 1)}
+        found = [one for one in found if one[0].get("__name__", "") in names]
         if len(names) > 1:
             raise BadInput("these are several metrics", file=paths[0], value=sorted(names), expected="one of requests")
         name = next(iter(names))
@@ -87,6 +95,9 @@ def countable(name: str, found: list[Series], path: Path) -> list[Series]:
     if NO_REQUESTS.search(name):
         expected = "a counter of requests, or the _count of a histogram"
         raise BadInput("this metric adds up something else than requests", file=path, value=name, expected=expected)
+    if GAUGES.search(name) and not name.endswith(("_total", "_count", "_bucket")):
+        expected = "a counter of requests, like http_requests_total"
+        raise BadInput("this metric is a level, and counts nothing", file=path, value=name, expected=expected)
     if any("quantile" in metric for metric, _ in found):
         raise BadInput("quantiles are no counts", file=path, value=name, expected="the _count of this summary")
     if not any("le" in metric for metric, _ in found):
@@ -98,9 +109,20 @@ def countable(name: str, found: list[Series], path: Path) -> list[Series]:
     return every
 
 
+def once(found: list[Series]) -> tuple[list[Series], list[str]]:
+    """The series, without those that another server of Prometheus has too; and a note on these."""
+    fullest: dict[Labels, Series] = {}
+    for metric, samples in found:
+        own = frozenset((key, value) for key, value in metric.items() if key not in OBSERVERS)
+        if own not in fullest or len(samples[0]) > len(fullest[own][1][0]):
+            fullest[own] = metric, samples
+    twice = len(found) - len(fullest)
+    return list(fullest.values()), [f"{twice} series of another Prometheus server are the same: left out"] * bool(twice)
+
+
 def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> CountSeries:
     """Counts per step and status, of the counters or rates of a range query."""
-    found = countable(name, found, path)
+    found, notes = once(countable(name, found, path))
     times = np.unique(np.concatenate([at for _, (at, _) in found]))
     if len(times) < 2:
         raise BadInput("one sample says no count", file=path, expected="samples at two instants or more")
@@ -111,12 +133,13 @@ def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> Co
         shown = name or "no name, as of rate() or increase()"
         expected = "per-second (of rate), per-interval (of increase), per-minute or counter"
         raise BadInput("the query is not in the file", file=path, key="--values", value=shown, expected=expected)
-    notes = [f"{name or 'the series'}: " + ("a counter: differences per series" if counter else f"{asked.values}")]
+    notes += [f"{name or 'the series'}: " + ("a counter: differences per series" if counter else f"{asked.values}")]
     parts: dict[str, list[Floats]] = {}
     for metric, (at, values) in found:
         label = next((metric[key] for key in CODES if key in metric), "all")
         if counter:
             notes += restarts_said(at, values, step, metric)
+            notes += [f"{who_of(metric)} comes later: its first {values[0]:,.0f} are left out"] * bool(at[0] > times[0])
         counts = differences(at, values, grid) if counter else rated(at, values, grid, step, asked)
         parts.setdefault(label, []).append(counts)
     known = np.isfinite(np.concatenate(list(parts.values()))).any(axis=0)
@@ -130,11 +153,15 @@ def range_counts(name: str, found: list[Series], asked: Asked, path: Path) -> Co
 
 def restarts_said(at: Floats, values: Floats, step: float, metric: dict[str, str]) -> Iterator[str]:
     """Notes on a counter that began anew, or of which samples are missing."""
-    who = metric.get("instance") or metric.get("pod") or "a series"
+    who = who_of(metric)
     for place in np.flatnonzero(np.diff(values) < 0):
         yield f"{who} began anew before sample {place + 2}: its count since is taken, a lower bound"
     if gaps := missing(at, step):
         yield f"{who}: {gaps} of its samples missing; what was counted over them is spread evenly"
+
+
+def who_of(metric: dict[str, str]) -> str:
+    return metric.get("instance") or metric.get("pod") or "a series"
 
 
 def missing(at: Floats, step: float) -> int:

@@ -162,11 +162,13 @@ class Requests:
     """A file of which each row is one request.
 
     blocks: yields its rows as columns of texts; those named time, user, path and status have that meaning.
-    stamped: whether times are those of the request ('start') or of the answer ('end'); '' if the format leaves it open.
+    stamped: whether times are those of the request ('start') or of the answer ('end'); '' if the format leaves it open,
+    and 'a list' if moreover its rows are perhaps sorted by their times.
     extra: further numbers by name: a column, and what to divide it by. duration_s, wait_s and service_s are seconds.
     unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
     leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
-    user, kind, server: the columns that say who asked, for what, and who served.
+    user, kind, server, request: the columns that say who asked, for what, who served, which rows are of one request;
+    retry: that says which row repeats an earlier one.
     """
 
     blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
@@ -178,6 +180,8 @@ class Requests:
     user: str | None = "user"
     kind: str | None = "path"
     server: str | None = None
+    request: str | None = None
+    retry: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -285,7 +289,7 @@ def as_text(value: Any) -> str:
 
 def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a file, one a line or all in one list, each with the number of its line, or its place."""
-    if is_listed(Head(path)):
+    if Head(path).line.lstrip().startswith("["):
         yield from enumerate(json_list(whole_text(path)), 1)
         return
     stream, raw = opened(path)
@@ -304,7 +308,9 @@ def json_lines(path: Path, broken: list[Broken], progress: Progress) -> Iterator
 
 
 def json_records(path: Path) -> list[dict[str, Any]]:
-    """All JSON objects of a file, one a line or in one list; other lines are left out."""
+    """All JSON objects of a file, one a line or in one list, also within a document; other lines are left out."""
+    if is_listed(Head(path)) and (found := json_list(whole_text(path))):
+        return found
     return [found for _, found in json_lines(path, [], lambda _: None)]
 
 

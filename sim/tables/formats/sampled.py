@@ -23,13 +23,14 @@ from sim.tables.written_dates import Order
 Rows = list[list[str]]
 
 TIMED = {*DATES, *CLOCKS, "timestamp", "time_stamp", "ts", "t", "datetime", "date_time", "zeitpunkt", "zeitstempel"}
-TIMED |= {"horodatage", "from", "minute", "begin", "start", "start_time", "begin_time", "bucket"}
+TIMED |= {"horodatage", "from", "minute", "date_hour", "begin", "start", "start_time", "begin_time", "bucket"}
 TIMED |= {"period_start", "interval_start", "window_start"}
+TIMED |= {"week", "week_start", "week_of", "month", "month_start", "day_start", "hour_start"}
 ENDS = {"to", "until", "end", "end_time", "period_end", "interval_end", "window_end"}
 FULL = {"full", "capped", "at_cap", "sold_out", "ceiling"}
 COUNTED = {"anfragen", "aufrufe", "zugriffe", "requetes", "requêtes", "peticiones", "admitted", "requests", "request"}
 COUNTED |= {"count", "counts", "asks", "hits", "arrivals", "calls", "visits", "invocations"}
-BESIDE_COUNTS = {"num", "number", "of", "n", "no", "http", "api"}
+BESIDE_COUNTS = {"num", "number", "of", "n", "no", "http", "api", "records", "documents"}
 NUMBERS_ROWS = {"id", "row", "nr", "no", "index", "unnamed_0", "", "row_id", "row_number"}
 # What a request has, and a sample at an even step has not: whose it is; what it was, and what became of it.
 WHOSE = re.compile(r"(^|(?<!per)_)(id|user|client|customer|account|ip|uuid)$")

@@ -52,7 +52,7 @@ class Spans(Reader):
         return "resourceSpans" in head.record or "resourceSpans" in head.document
 
     def requests(self, head: Head) -> Requests:
-        return of_traces(partial(span_blocks, lined="resourceSpans" in head.record))
+        return of_traces(partial(span_blocks, lined="resourceSpans" not in head.document))
 
 
 def span_blocks(path: Path, broken: list[Broken], progress: Progress, lined: bool) -> Iterator[RowBlock]:

@@ -38,6 +38,8 @@ COMBINED = (
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
 MOSTLY = 0.5  # of the lines
+QUICK = 20_000.0  # us: answers of models take longer, so that whole numbers below may be milliseconds
+IN_SECONDS = """awk '{$NF = sprintf("%.3f", $NF / 1000)} 1'"""
 SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
@@ -51,8 +53,15 @@ INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of 
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
 QUOTED_PAIR = r" \"(?P<duration>\d+\.\d+)\" \"[\d., :\-]+\"$"  # nginx's own seconds, and the upstream's
 MICROSECONDS = r"(?:\bD[=:]|[ *]\d+/)(?P<duration>\d+)\**$"  # Apache's %D by name, or behind %T as in 3/3143000
+BEHIND_T = r" \d+ (?P<duration>\d+)$"  # Apache's %D behind its whole seconds, %T
 TIMED = (NAMED, NAMED_MS, BEHIND_MS, LAST, LAST_MS, LAST_S, INGRESS, QUOTED_LAST, QUOTED_PAIR, MICROSECONDS)
-IN_UNITS = {NAMED_MS: 1e3, BEHIND_MS: 1e3, LAST_MS: 1e3, LAST_S: 1.0}  # those with their unit, and what to divide by
+IN_UNITS = {
+    NAMED_MS: 1e3,
+    BEHIND_MS: 1e3,
+    LAST_MS: 1e3,
+    LAST_S: 1.0,
+    BEHIND_T: 1e6,
+}  # those with their unit, and what to divide by
 ALB = (
     r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
     r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
@@ -110,6 +119,7 @@ class AccessLog(Reader):
         texts = pc.extract_regex(pa.array(usual, pa.string()), COMBINED)
         rests = pc.fill_null(pc.struct_field(texts, "rest"), "")
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
+        pattern = BEHIND_T if pattern == LAST and all(map(is_pair, rests.to_pylist())) else pattern
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
         stamped, extra, said = "start" if hosted else "", timed(), ""
         if pattern:
@@ -133,6 +143,12 @@ class AccessLog(Reader):
         )
 
 
+def is_pair(rest: str) -> bool:
+    """Whether a line ends with whole seconds, and with the microseconds of which these are."""
+    last = rest.split()[-2:]
+    return len(last) == 2 and all(map(str.isdigit, last)) and int(last[1]) // 10**6 == int(last[0])
+
+
 def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
     """Which instant the stamps of lines with a duration are, what to divide it by, and a note where that is a guess.
 
@@ -148,6 +164,8 @@ def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, st
     if pattern != MICROSECONDS:
         per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
     why = ", since most are small" if small else ""
+    if per == 1e6 and pattern == LAST and float(np.median(pc.cast(sample, pa.float64()))) < QUICK:
+        why = f". If they are milliseconds, as Tomcat's are, make seconds of them: {IN_SECONDS}"
     return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
 
 

@@ -209,7 +209,9 @@ def study_notes(log: QueueLog, split: Split, duty: OnDuty, unfinished: int) -> l
         f"A replayed row agrees within {WITHIN:.0%}, or within 1 s or 0.01. Waits are those of served requests."
     )
     if not log.abandoned.any():
-        notes.append("Nobody hung up, so that a replay has the log's own services: what it can miss are the waits.")
+        notes.append(
+            "No row is marked abandoned, so that a replay has the log's own services: what it can miss are the waits."
+        )
     notes += departures_from_model(test, log, duty, float(split.turnaround.mean()) if len(split.turnaround) else 0.0)
     if unfinished:
         notes.append(f"{unfinished:,} requests of all runs together still waited at the end and are in no figure.")
