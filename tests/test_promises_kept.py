@@ -11,7 +11,8 @@ import yaml
 from sim import BadInput, check, compare, load, simulate
 from sim.export.check_files import junit, markdown
 from sim.studies.baseline import FIGURES, Regression, read_regression
-from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding, check_run, in_words
+from sim.studies.check import Check, check_run
+from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding, in_words
 from sim.studies.promise import parts_of, read_condition, read_promise
 from sim.studies.run_record import record_of
 from sim.wording import points

@@ -334,6 +334,16 @@ def test_what_is_shown_by_counts_asks_for_no_further_runs():
     assert "--seeds" not in shown
 
 
+def test_a_place_looked_at_with_further_seeds_is_one_row_of_the_table():
+    """Two runs of a fleet, then six: the table shows the six, and not the same fleet twice."""
+    scenario = plain()
+    rule = Criterion(read_promise("1 % in time", scenario), "none", 0.5, 0.95)
+    looks = Looks(Runs(Local(1), None), rule)
+    for seeds in ([1, 2], range(1, 7)):
+        looks.look(scenario, list(seeds), stage="verify")
+    assert looks.table()["seeds"].tolist() == [6]
+
+
 def test_runs_that_break_a_promise_by_far_or_not_at_all_are_counted():
     """Three of four that keep it were "misses", with 95 % confidence from margins taken as normal."""
     fates = look(0.2, 0.2, 0.19, -0.8)

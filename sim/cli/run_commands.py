@@ -50,17 +50,20 @@ def run(
     1, as in 'meltpoint check', which judges several runs.
     """
     from sim.engine.simulate import chosen
+    from sim.report.promise_tables import promises_of_run
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
+    from sim.studies.findings import own_promises
     from sim.studies.unlimited import simulate_with_demand
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
+    own_promises(loaded)  # refused now if one cannot be read
     if strict:
         from sim.cli.promise_command import end_strictly
         from sim.studies.check import promised
 
-        promised(loaded, None, against=False)  # refused now if one cannot be read
+        promised(loaded, None, against=False)
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
@@ -78,6 +81,8 @@ def run(
             say(lines)  # the disk is full, say: what was found out is at least shown
             raise
         say(lines)
+        if not strict:
+            print_promises(promises_of_run(result))
         say_where("\nTables", folder)
     if strict:
         end_strictly(result, loaded)
@@ -194,6 +199,7 @@ def compare(
 
 def print_comparison(comparison: Any, runs: list[Any]) -> None:
     """Print the verdicts of one or two runs, the tables of the comparison, and which playbook to choose."""
+    from sim.report.promise_tables import promises_compared
     from sim.report.ranking import configurations_table, gives_and_costs, ranking
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
@@ -204,8 +210,16 @@ def print_comparison(comparison: Any, runs: list[Any]) -> None:
     if comparison.configurations:
         print_table(configurations_table(comparison, runs))
     print_table(ranking(comparison))
+    print_promises(promises_compared(comparison))
     print_table(gives_and_costs(comparison), intervals=False)
     say(choice(comparison))
+
+
+def print_promises(tables: list[Any]) -> None:
+    """Print how the promises of a scenario are kept, where it makes any, with what that passes over."""
+    for table in tables:
+        print_table(table)
+        say([table.note])
 
 
 def difference_of(text: str, by: str) -> float:

@@ -11,6 +11,7 @@ from sim.results.pool_words import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
     PEOPLE_DIFFER,
+    broken_sentence,
     chosen_sentence,
     none_alive,
     not_eligible,
@@ -62,7 +63,7 @@ def decision(comparison: Comparison) -> list[str]:
     if not comparison.alive:
         return [none_alive(comparison)]
     best, *others = comparison.alive
-    found = [chosen_sentence(comparison, best, len(comparison.alive))]
+    found = [chosen_sentence(comparison, best, len(comparison.alive)), *broken_sentence(comparison, best)]
     return [*found, *([runner_up_sentence(comparison, best, others[0])] if others else [])]
 
 

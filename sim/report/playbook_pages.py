@@ -6,6 +6,7 @@ from sim.report import tables, words
 from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
+from sim.report.promise_tables import promises_of_run
 from sim.results.energy_sentences import energy_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.pool_words import from_warm_up
@@ -17,7 +18,8 @@ from sim.wording import in_gpus, percent
 
 def in_brief(v: Verdict, anchor: str, title: str, about: str) -> Part:
     """How a run went, in one sentence and the figures looked for first. about: what kind of run it is."""
-    return Part(anchor, title, [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([about])], badge(v))
+    first: list[Block] = [Lines([headline(v)], "answer"), Boxes(highlights(v))]
+    return Part(anchor, title, [*first, *promises_of_run(v.run), Lines([about])], badge(v))
 
 
 def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
@@ -45,7 +47,7 @@ def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
         *money_tables(v),
         tables.signups(v),
         tables.decisions(v),
-        promises(v.run),
+        in_time_within(v.run),
     ]
     said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
     return Part(anchor, f"{title}: figures and tables", [*pictures(v, drawn), *shown, Lines(said)], level=3)
@@ -107,7 +109,7 @@ def rule_of_life(run: Run) -> str:
     )
 
 
-def promises(run: Run) -> tables.Table:
+def in_time_within(run: Run) -> tables.Table:
     """The definition of 'in time' for each feature."""
     rows = [
         [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]

@@ -15,6 +15,7 @@ from sim.results.run import Run, load_run
 from sim.results.timeline import ERROR
 from sim.studies.answer_folder import COMPARISON, load_comparison
 from sim.studies.compare import Comparison
+from sim.studies.promise import about_baseline
 from sim.studies.run_record import record_of
 from sim.units import fraction
 
@@ -84,7 +85,7 @@ class Regression:
 
 def read_regression(text: str) -> Regression | None:
     """A condition against a baseline; None where the words are of another kind. Raises BadInput."""
-    if "baseline" not in text.lower():
+    if not about_baseline(text):
         return None
     found = FORM.fullmatch(text.strip())
     expected = EXPECTED + ", ".join(FIGURES)

@@ -18,6 +18,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
+from sim.studies.findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.run_record import Record
@@ -37,6 +38,8 @@ class Comparison:
         seeds), p, and p_holm, corrected for the number of playbooks.
     fairness: one row per playbook, seed and group of people (see sim.results.fairness); empty where no rows of people
         were recorded.
+    promises: one row per playbook and promise of its scenario: kept in how many of the runs, what they reached, the
+        limit, and what that passes over.
     configurations: title, playbook and digest of the scenario by label; empty where playbooks of one scenario are
         compared. Labels are then what 'playbook' means in all tables. same_people: False where their demand differs.
     """
@@ -50,10 +53,21 @@ class Comparison:
     by: str = "images"  # the objective
     configurations: dict[str, dict[str, Any]] = field(default_factory=dict)
     same_people: bool = True
+    promises: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def objective(self) -> Objective:
         return objective_called(self.by)
+
+    @property
+    def broken(self) -> dict[str, list[str]]:
+        """By playbook, the promises of its scenario that some run breaks, each with how many runs keep it."""
+        found: dict[str, list[str]] = {name: [] for name in self.playbooks}
+        for row in self.promises.to_dict("records"):
+            if row["held"] < row["seeds"] and row["reached"] != NOT_JUDGED:
+                kept = f"kept with {row['held']} of {row['seeds']} seeds"
+                found[row["playbook"]].append(f"'{row['promise']}' ({kept})")
+        return found
 
     @property
     def noun(self) -> str:
@@ -110,6 +124,8 @@ def compare(
     objective = objective_called(by)
     parts = configurations(scenario, playbooks)
     refuse_without_prices(parts, by)
+    for part in parts:
+        own_promises(part.scenario)  # refused now if one cannot be read
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
@@ -164,7 +180,18 @@ def compared(
         by,
         about,
         same_people([part.scenario for part in parts]),
+        promises_of(parts, done),
     )
+
+
+def promises_of(parts: Sequence[Configuration], done: Sequence[tuple["Job", Record]]) -> pd.DataFrame:
+    """How the runs of each label keep the promises of its scenario; empty where none makes any."""
+    rows = []
+    for part in parts:
+        found = own_findings(part.scenario, [record for job, record in done if job.label == part.label])
+        columns = ("promise", "held", "seeds", "reached", "limit", "note")
+        rows += [{"playbook": part.label, **{name: getattr(one, name) for name in columns}} for one in found]
+    return pd.DataFrame(rows)
 
 
 def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:

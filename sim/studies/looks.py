@@ -116,6 +116,7 @@ class Looks:
             if not unlimited:
                 share = self.rule.promise.target > 0
                 row = row_of(look, found, scenario, stage, self.pools, share=share)
+                self.rows = {one: shown for one, shown in self.rows.items() if one not in earlier}  # of fewer runs
                 self.rows[key] = {**row, **(about or {})}
         return self.known[key][0]
 
