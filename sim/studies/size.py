@@ -197,7 +197,7 @@ class Search:
         """Measure the load, search in a slice, then prove the answer at the scenario's own scale."""
         self.fleets = Fleets(self.scenario, self.offered(), self.step, self.kind)
         full, scale = self.scenario.scale, self.fleets.coarse
-        if reason := self.impossible(scale):
+        if reason := self.impossible(scale, self.first):
             return self.result(reason=reason)
         near = self.reduced(self.fleets.start(scale), scale, SEARCH, self.first, passing)
         if near is None and (below := self.smaller(scale)) is not None:
@@ -216,7 +216,7 @@ class Search:
             passes = enough if self.at(found, full, VERIFY, self.fresh).verdict == "meets" else passing
             found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
-            return self.result(reason=self.never(full))
+            return self.result(reason=self.never(full, self.fresh))
         if reason := self.too_costly(found):
             return self.result(reason=reason)
         return self.result(found, carries=self.carried(found, scale) if headroom else math.nan)
@@ -233,15 +233,18 @@ class Search:
     def own(self) -> dict[str, int]:
         return {p: self.scenario.pools[p].gpus for p in self.pools}
 
-    def impossible(self, scale: float) -> str:
+    def impossible(self, scale: float, seeds: Sequence[int]) -> str:
         """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
         if not self.looks.rule.promise.of_service.conditions:
             return ""
         sliced = self.fleets.applied(self.fleets.start(scale), scale)
-        look = self.looks.look(sliced, self.first, stage="unlimited", unlimited=True)
+        look = self.looks.look(sliced, seeds, stage="unlimited", unlimited=True)
         return "" if look.passes else out_of_reach(self.looks.seen(look), self.looks.rule.promise.of_service)
 
-    def never(self, scale: float) -> str:
+    def never(self, scale: float, seeds: Sequence[int] = ()) -> str:
+        """Why no fleet was found; seeds: those that the unlimited fleet has not been looked at with."""
+        if seeds and (reason := self.impossible(scale, seeds)):
+            return reason
         scalers = scalers_of(self.scenario, self.looks.rule.playbook)
         return none_found(self.looks.rule.promise, self.fleets.largest(scale), scalers)
 
