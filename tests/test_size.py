@@ -161,7 +161,7 @@ def test_a_promise_to_nobody_has_no_fleet_because_nobody_is_there():
 
 
 def test_a_promise_that_the_service_itself_breaks_in_some_fresh_runs_is_not_laid_to_outages():
-    """Half of exponential services of mean 1 s take at most ln 2 = 0.693 s: 0.7 s is kept by chance, whatever the fleet."""
+    """Half of exponential services of mean 1 s take at most 0.693 s (ln 2): chance alone keeps 0.7 s, or not."""
     scenario = waiting(3, lasting=300)
     reached = [
         record_of(simulate(scenario, seed=seed, unlimited=True)).share_within(LATENCY, 0.7) for seed in (1, 2, 3)
