@@ -368,6 +368,21 @@ def test_runs_that_break_a_promise_by_far_or_not_at_all_are_counted():
     assert sum(look(*row).two_groups for row in draws) <= 5  # of a thousand, where margins are normal
 
 
+def test_a_run_far_below_the_others_is_counted():
+    """Four of five that keep it were "misses", with 95 % confidence; and one in ten breaks it without a sign of it."""
+    tail = look(0.035, 0.034, 0.036, 0.03, -0.05)
+    assert (tail.one_below, tail.verdict) == (True, "undecided")
+    assert look(*[0.035, 0.034, 0.036, 0.033] * 2, 0.03, 0.012).verdict == "undecided"  # one as much lower breaks it
+    assert look(*[0.05] * 9, 0.049).verdict == "meets"  # as far below again still keeps it
+    assert not look(0.03, 0.02, 0.01, -0.005).one_below
+    rng = np.random.default_rng(1)
+    normal = rng.normal(0.0, 0.05, (1000, 10))
+    assert 30 <= sum(look(*row).one_below for row in normal) <= 70  # 5 % of a thousand, with a deviation of 7
+    fine, broken = rng.normal(0.033, 0.006, (1000, 20)), rng.uniform(-0.15, 0.0, (1000, 20))
+    near = np.where(rng.random((1000, 20)) < 0.11, broken, fine)  # 89 % keep it, so 'meets' is wrong
+    assert sum(look(*row).verdict == "meets" for row in near) <= 130  # chance alone leaves 10 % without a broken run
+
+
 def test_an_answer_beside_a_fleet_of_two_fates_says_what_its_runs_do_not_show(sized):
     fates = replace(sized, neighbours={"gpus": look(0.2, 0.2, 0.19, -0.8)})
     (said,) = [line for line in sentences(fates) if line.startswith("TWO FATES")]

@@ -117,7 +117,7 @@ def compare(
             metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this much, like '1 %'."
         ),
     ] = None,
-    most_seeds: options.MostSeeds = 100,
+    most_seeds: options.MostSeeds = None,
     by: Annotated[str, Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: options.Override = None,
     sets: options.Sets = None,
@@ -146,6 +146,7 @@ def compare(
     from sim.studies.earlier import in_common
 
     earlier = None if against is None else load_comparison(against)
+    at_most = options.most_of(most_seeds, until_precise, pick_best)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     labelled = len(scenarios) > 1 or bool(config)
@@ -166,7 +167,7 @@ def compare(
         from sim.studies.selection import pick_best as find_best
 
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            most, apart = max(most_seeds, PILOT), difference_of(pick_best, by)
+            most, apart = max(at_most, PILOT), difference_of(pick_best, by)
             picked = find_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
@@ -175,7 +176,7 @@ def compare(
             seeds=seeds,
             by=by,
             until=None if until_precise is None else a_share("--until-precise", until_precise),
-            most=most_seeds,
+            most=at_most,
             engine=engine,
             store=kept,
             executor=executor,

@@ -2,7 +2,9 @@
 
 import xml.etree.ElementTree as ET
 
-from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding
+from sim.studies.check import Check
+from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding
+from sim.studies.search import clean_runs
 from sim.wording import percent, points
 
 SIGNS = {KEPT: "✅ kept", BROKEN: "❌ broken", UNDECIDED: "❔ undecided"}
@@ -71,7 +73,11 @@ def explanation(check: Check) -> str:
         lines.append("Where the limit is $0 they are in percent of what the GPUs cost.")
     if len(check.seeds) > 1:
         share, known = percent(check.runs), percent(check.confidence)
-        lines.append(f"Kept: at least {share} of all runs keep the promise, with {known} confidence.")
+        clean = clean_runs(check.runs, check.confidence)
+        lines.append(
+            f"Kept: at least {share} of all runs keep the promise, with {known} confidence, from margins taken as "
+            f"normal; by the count of runs alone that takes {clean} without a failure."
+        )
     if any("baseline" in one.promise for one in check.findings):
         lines.append("Against a baseline, the mean over runs of the same people counts.")
     return " ".join(lines)

@@ -12,7 +12,17 @@ from sim.report.study_tables import looks_table, options_table, savings_table
 from sim.report.switches import switch_sentences
 from sim.results.run import Run
 from sim.studies.decide import Decision
-from sim.studies.decide_words import at_an_end, basis, by_worst, cheaper, choice, information, mostly_dead, written
+from sim.studies.decide_words import (
+    at_an_end,
+    basis,
+    by_worst,
+    cheaper,
+    choice,
+    information,
+    mostly_dead,
+    promised,
+    written,
+)
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import VERIFY, Size
 from sim.studies.size_words import (
@@ -146,9 +156,9 @@ def multiple_parts(found: list[Multiple]) -> list[Part]:
 
 def decision_parts(found: Decision, run: Run) -> list[Part]:
     """The first parts of the report of `decide`: the choice with its regrets, and the whole menu."""
-    dead = [] if found.best is None else mostly_dead(found)
+    fates = [] if found.best is None else [*mostly_dead(found), *promised(found)]
     blocks: list[Block] = [
-        Lines([choice(found), *dead, *in_force(found, run), *runner_up(found)], "answer"),
+        Lines([choice(found), *fates, *in_force(found, run), *runner_up(found)], "answer"),
         regrets(found),
         Lines(cheaper(found), "list", "Why nothing cheaper"),
     ]
