@@ -113,6 +113,7 @@ def test_the_answer_has_its_certificate_in_words(sized):
     assert f"With 1 fewer in pool 'gpus', {sized.total - 1}:" in said
     assert f"holds up to {sized.carries:.2f} times the demand" in said
     assert sized.carries >= 1
+    assert "In the busiest window of 5 min first requests would keep" in said
 
 
 @pytest.mark.parametrize(("dollars", "verdict"), [(0.01, "meets"), (-0.01, "impossible")])
@@ -149,6 +150,9 @@ def test_a_service_that_takes_too_long_by_itself_is_told_with_no_fleet():
     assert (found.verdict, found.gpus) == ("impossible", {})
     assert "NO FLEET" in sentences(found)[0]
     assert "the service itself takes too long" in found.reason
+    leaving = busy(behaviour={"patience": {"kind": "constant", "value": "5 s"}})
+    reason = size(leaving, "abandoned <= 4 %", seeds=2, **HERE).reason
+    assert "a run would reach 99.8 % where at most 4 % is promised: the service itself takes too long" in reason
 
 
 def test_a_promise_to_nobody_has_no_fleet_because_nobody_is_there():

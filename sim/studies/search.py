@@ -66,7 +66,7 @@ class Look:
         So it is near saturation: most runs keep the promise by about as much, and a few miss it by anything.
         """
         low, *others = sorted(self.margins)
-        if len(others) < 3 or low >= (below := float(np.mean(others)) - low):
+        if len(others) < 2 or low >= (below := float(np.mean(others)) - low):
             return False
         n, spread = len(self.margins), float(np.std(others, ddof=1))
         return below > 1e-12 + spread * math.sqrt(n / (n - 1)) * float(special.stdtrit(n - 2, 1 - ONE_BELOW / n))

@@ -51,6 +51,7 @@ class Size:
 
     apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
     the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
+    window: the seconds of a window in which `offered` is the busiest.
     """
 
     promise: str
@@ -79,6 +80,7 @@ class Size:
     beside: str = ""
     apart: dict[str, int] = field(default_factory=dict)
     open_end: float = 0.0
+    window: float = math.nan
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -379,6 +381,7 @@ class Search:
             kinds={p: kinds for p, n in gpus.items() if (kinds := f.kinds(p, n))},
             apart=self.apart,
             open_end=mean(run.open_end for run in runs) if runs else 0.0,
+            window=min(self.scenario.alive.window, self.scenario.horizon - self.scenario.warm_up),
         )
 
 

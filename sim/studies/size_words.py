@@ -7,7 +7,7 @@ import pandas as pd
 from sim.studies.demand_multiple import MOST, Multiple
 from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.size import Size
-from sim.wording import amount, in_gpus, percent
+from sim.wording import amount, duration, in_gpus, percent
 
 
 def sentences(found: Size) -> list[str]:
@@ -135,7 +135,8 @@ def evidence(look: Look, confidence: float) -> list[str]:
 def context(found: Size) -> list[str]:
     """The load, where the curve bends, how much more demand fits, and the cost of the run."""
     load = " and ".join(f"{in_gpus(amount(gpus))} of pool '{pool}'" for pool, gpus in found.offered.items())
-    lines = [f"In the busiest window first requests would keep {load} busy if nobody waited."]
+    long = f" of {duration(found.window)}" if found.window == found.window else ""
+    lines = [f"In the busiest window{long} first requests would keep {load} busy if nobody waited."]
     if not math.isnan(found.knee):
         pools = list(found.offered)
         where = "in all pools sized" if len(pools) > 1 else f"in pool '{pools[0]}'"
