@@ -8,6 +8,7 @@ from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
 from sim.report.promise_tables import promises_of_run
 from sim.results.energy_sentences import energy_sentences
+from sim.results.money_sentences import image_or_chat
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.pool_words import from_warm_up
 from sim.results.retry_rules import rule_sentences
@@ -73,13 +74,14 @@ def badge(v: Verdict) -> tuple[str, str]:
 
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
+    things = image_or_chat(v.run).replace("image", "images").replace("chat", "chats")
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
     saturated = "no pool saturates" if math.isnan(first) else f"after the start; from {words.instant(v.run, first)}"
     if from_warm_up(v.run, first):
         saturated = f"after the start, when the warm-up ends, or earlier: {words.instant(v.run, first)}"
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
-        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
+        ("goodput", f"{words.count(v.full(v.goodput))}/s", f"{things} in time, at the spec asked for"),
         ("p95 latency", words.seconds(v.latency_of_all("p95")), "of all requests, served or not"),
         ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),

@@ -50,13 +50,20 @@ def caveats(comparison: Comparison, best: str) -> list[str]:
 def objective_sentence(comparison: Comparison) -> str:
     """What playbooks are ranked by, for the head of a table."""
     objective = comparison.objective
-    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
     chats = " and a chat as an image" if "p95_first_token" in comparison.table else ""
     counts = f"; a degraded image counts by its stated quality{chats}" if comparison.by in ("images", "cost") else ""
     return (
         f"Ranked by {objective.says}{counts}. Staying alive with every seed is a condition: {comparison.noun}s "
-        f"that do not are listed last. {people}"
+        f"that do not are listed last. {who_comes(comparison)}"
     )
+
+
+def who_comes(comparison: Comparison) -> str:
+    """Whether all runs of a seed meet the same people."""
+    if not comparison.same_people:
+        return PEOPLE_DIFFER
+    brought = ", apart from those whom images bring" if "growth_lost" in comparison.table else ""
+    return f"All {comparison.noun}s meet the same people{brought}."
 
 
 def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
