@@ -10,6 +10,7 @@ import yaml
 
 from sim import BadInput, check, compare, load, simulate
 from sim.export.check_files import junit, markdown
+from sim.studies.answer_folder import save_comparison
 from sim.studies.baseline import FIGURES, Regression, read_regression
 from sim.studies.check import Check, check_run
 from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding, in_words
@@ -178,6 +179,27 @@ def test_fewer_gpus_are_a_regression_of_latency_and_none_of_cost(saved, kept_run
     found = check(steady(1), promises=asked, seeds=4, baseline=saved, store=kept_runs, processes=1)
     assert found.findings[0].verdict == KEPT
     assert found.findings[0].margin == pytest.approx(0.5)  # half of the GPUs
+
+
+def test_what_was_changed_since_the_baseline_is_said_in_every_output(kept_runs, tmp_path):
+    """A run of two hours costs twice as much as one of an hour, of other people: no news of the service."""
+    folder = save_comparison(*compare(steady(), seeds=2, processes=1), tmp_path / "then")
+
+    def held(scenario):
+        how = {"seeds": 2, "baseline": folder, "store": kept_runs, "processes": 1}
+        return check(scenario, promises=["cost no worse than baseline"], **how)
+
+    found = held(steady(horizon="2 hours"))
+    assert (found.findings[0].reached, found.findings[0].limit) == ("$10", "$5")
+    assert found.since.startswith(
+        "Changed since the baseline: horizon 3600 s -> 7200 s. People or their requests differ"
+    )
+    for text in (junit(found), markdown(found).replace("\\", "")):
+        assert "horizon 3600 s -> 7200 s" in text.replace("&gt;", ">")
+    fewer = held(steady(1))
+    assert fewer.since == "Changed since the baseline: pools.gpus.gpus 2 -> 1."  # the same people
+    assert "runs of the same people counts" in markdown(fewer)
+    assert held(steady()).since == ""
 
 
 def test_a_figure_that_is_not_known_keeps_no_promise(saved, kept_runs):

@@ -42,7 +42,7 @@ def junit(check: Check, *, undecided: str = "fail") -> str:
             failure.text = f"kept in {one.held} of {one.seeds} runs"
         elif one.verdict == UNDECIDED:
             ET.SubElement(case, "skipped", {"message": text})
-        ET.SubElement(case, "system-out").text = f"{text} Kept in {one.held} of {one.seeds} runs."
+        ET.SubElement(case, "system-out").text = f"{text} Kept in {one.held} of {one.seeds} runs. {check.since}".strip()
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -60,7 +60,7 @@ def markdown(check: Check) -> str:
     for one in check.findings:
         cells = (SIGNS[one.verdict], one.promise, one.reached, one.limit, margin_words(one))
         lines.append(f"| {' | '.join(map(cell, cells))} | {one.held} of {one.seeds} |")
-    lines += ["", explanation(check)]
+    lines += ["", cell(explanation(check)) if check.since else explanation(check)]
     lines += [f"- {cell(one.promise)}: {cell(one.why)}" for one in check.findings if one.why and one.verdict != KEPT]
     lines += [f"- {cell(one.promise)}: {cell(one.note)}" for one in check.findings if one.note]
     return "\n".join(lines) + "\n"
@@ -79,7 +79,10 @@ def explanation(check: Check) -> str:
             f"normal; by the count of runs alone that takes {clean} without a failure."
         )
     if any("baseline" in one.promise for one in check.findings):
-        lines.append("Against a baseline, the mean over runs of the same people counts.")
+        people = "people" if check.same_people else "seeds"
+        lines.append(f"Against a baseline, the mean over runs of the same {people} counts.")
+    if check.since:
+        lines.append(check.since)
     return " ".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from sim.errors import BadInput
 from sim.results.latencies import in_words as time_in_words
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
+from sim.studies.baseline import FIGURES, USUAL, Baseline, Regression, baseline_of, by_name, read_regression
 from sim.studies.compare import Comparison
+from sim.studies.configurations import SERVICE
+from sim.studies.earlier import shown
 from sim.studies.executors import Executor, Report, itself
 from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding, between, counted, passed_over, shown_of
 from sim.studies.intervals import FEWEST, NONE, t_interval
@@ -34,7 +36,7 @@ Rule = Condition | Regression
 
 @dataclass(frozen=True)
 class Check:
-    """All promises of a scenario under one playbook."""
+    """All promises of a scenario under one playbook. changed: keys that the baseline has otherwise, then and now."""
 
     title: str
     playbook: str
@@ -42,6 +44,20 @@ class Check:
     runs: float
     confidence: float
     findings: list[Finding]
+    changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def since(self) -> str:
+        """A sentence on what differs from the scenario of the baseline, and whether its people may; '' for nothing."""
+        if not self.changed:
+            return ""
+        said = "; ".join(f"{key} {shown(before)} -> {shown(now)}" for key, (before, now) in self.changed.items())
+        others = "" if self.same_people else " People or their requests differ, so runs share only their seeds."
+        return f"Changed since the baseline: {said}.{others}"
+
+    @property
+    def same_people(self) -> bool:
+        return all(key.split(".")[0] in (*SERVICE, "playbook") for key in self.changed)
 
     @property
     def verdict(self) -> str:
@@ -91,7 +107,8 @@ def check(
     name, _ = chosen(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rules = promised(scenario, promises, against=baseline is not None)
-    before = {} if baseline is None else baseline_figures(baseline, name)
+    then = Baseline({}) if baseline is None else baseline_of(baseline, name)
+    before = then.figures
     numbers = tuple(range(1, seeds + 1))
     regressions = any(isinstance(rule, Regression) for rule in rules.values())
     if regressions and not set(before) & set(numbers):
@@ -107,7 +124,7 @@ def check(
         else:
             look = look_of(rule, numbers, records, runs, confidence)
             found.append(passed_over(finding(text, rule, look, records), rule, records))
-    return Check(scenario.title, name, numbers, runs, confidence, found)
+    return Check(scenario.title, name, numbers, runs, confidence, found, then.changed(scenario, name))
 
 
 def check_run(run: Run, scenario: Scenario) -> Check:
