@@ -23,7 +23,7 @@ def promised(found: Sequence[Finding]) -> list[Table]:
     for one in found:
         judged = one.reached != NOT_JUDGED
         rows.append([one.promise, one.verdict.upper() if judged else NOT_JUDGED, one.reached * judged, one.limit])
-        notes += [f"{one.promise}: {one.note}."] if one.note else []
+        notes += [f"'{one.promise}': {one.note}."] if one.note else []
     return [Table(TITLE, ["promise", "verdict", "reached", "limit"], rows, labels=2, note=" ".join(notes))] * bool(rows)
 
 
@@ -35,6 +35,7 @@ def promises_compared(comparison: Comparison) -> list[Table]:
         judged = row["reached"] != NOT_JUDGED
         kept = f"{row['held']} of {row['seeds']}" if judged else NOT_JUDGED
         rows.append([row["playbook"], row["promise"], kept, row["reached"] if judged else "", row["limit"]])
-        notes |= {f"{row['playbook'] if judged else row['promise']}: {row['note']}.": None} if row["note"] else {}
+        under = f", '{row['playbook']}'" if judged else ""
+        notes |= {f"'{row['promise']}'{under}: {row['note']}.": None} if row["note"] else {}
     head = [comparison.noun, "promise", "kept", "reached", "limit"]
     return [Table(TITLE, head, rows, labels=3, note=" ".join([KEPT_BY, *notes]))] * bool(rows)
