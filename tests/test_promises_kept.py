@@ -13,8 +13,8 @@ from sim.export.check_files import junit, markdown
 from sim.studies.answer_folder import save_comparison
 from sim.studies.baseline import FIGURES, Regression, read_regression
 from sim.studies.check import Check, check_run
-from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding, in_words
 from sim.studies.promise import parts_of, read_condition, read_promise
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, in_words
 from sim.studies.run_record import record_of
 from sim.wording import points
 from tests.random_scenarios import plain

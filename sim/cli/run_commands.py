@@ -53,7 +53,7 @@ def run(
     from sim.report.promise_tables import promises_of_run
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
-    from sim.studies.findings import own_promises
+    from sim.studies.promise_findings import own_promises
     from sim.studies.unlimited import simulate_with_demand
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)

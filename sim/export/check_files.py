@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 from sim.studies.check import Check
-from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding
 from sim.studies.search import clean_runs
 from sim.wording import percent, points
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sim.report.tables import Table
 from sim.results.run import Run
 from sim.studies.compare import Comparison
-from sim.studies.findings import NOT_JUDGED, Finding, findings_of
+from sim.studies.promise_findings import NOT_JUDGED, Finding, findings_of
 
 TITLE = "What the scenario promises"
 ONE_RUN = "Of this run alone; 'meltpoint check' judges several."

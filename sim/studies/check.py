@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.latencies import in_words as time_in_words
 from sim.results.run import Run
@@ -18,10 +17,11 @@ from sim.studies.compare import Comparison
 from sim.studies.configurations import SERVICE
 from sim.studies.earlier import shown
 from sim.studies.executors import Executor, Report, itself
-from sim.studies.findings import BROKEN, KEPT, UNDECIDED, Finding, between, counted, passed_over, shown_of
 from sim.studies.intervals import FEWEST, NONE, t_interval
 from sim.studies.looks import refuse_unusable
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import Condition, parts_of, read_condition
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, between, counted, passed_over, shown_of
 from sim.studies.run_record import Record, record_of
 from sim.studies.runs import running
 from sim.studies.search import Look, clean_runs, why_counted
@@ -104,7 +104,7 @@ def check(
     saved comparison or run, for promises like 'in time no worse than baseline', which are about means, paired by seed.
     store: where runs are kept, False for nowhere. Raises BadInput, before any run.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rules = promised(scenario, promises, against=baseline is not None)
     then = Baseline({}) if baseline is None else baseline_of(baseline, name)

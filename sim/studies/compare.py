@@ -18,9 +18,9 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
-from sim.studies.findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
+from sim.studies.promise_findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.store import Cell, Store
@@ -97,7 +97,7 @@ class Comparison:
 
 def compare(
     scenario: Given,
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     seeds: int | Sequence[int] = 5,
     by: str = "images",
@@ -126,7 +126,7 @@ def compare(
     refuse_without_prices(parts, by)
     for part in parts:
         own_promises(part.scenario)  # refused now if one cannot be read
-    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    numbers = numbers_of(seeds)
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     jobs = jobs_of(parts, numbers, engine)
@@ -158,6 +158,13 @@ def compare(
     kept = [(jobs[place], run) for place, run in sorted(runs.items()) if jobs[place].label]
     shown = [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
     return compared(parts, done, numbers, by, about), shown
+
+
+def numbers_of(seeds: Any) -> list[int]:
+    """The seeds, each once: how many, or which; none where it is neither."""
+    if type(seeds) is int:
+        return list(range(1, seeds + 1))
+    return list(dict.fromkeys(seeds)) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else []
 
 
 def compared(

@@ -16,14 +16,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
-from sim.studies.findings import own_promises
 from sim.studies.fleets import refuse_unknown_kind, served_pools, with_gpus
 from sim.studies.intervals import Interval, holm, mean_interval, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
+from sim.studies.playbook_names import name_of, names_of
+from sim.studies.promise_findings import own_promises
 from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.store import Cell, Store
@@ -132,7 +132,7 @@ class Decision:
 def decide(
     scenario: Scenario | Uncertain,
     fleets: Sequence[int] | None = None,
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     futures: int = 50,
     seeds: int = 1,
@@ -219,7 +219,7 @@ def cells_of(menu: Sequence[tuple[int, str]], worlds: Mapping[int, Scenario], se
 
 
 def menu_of(
-    inputs: Uncertain, fleets: Sequence[int] | None, playbooks: Sequence[str] | None, pool: str | None
+    inputs: Uncertain, fleets: Sequence[int] | None, playbooks: str | Sequence[str] | None, pool: str | None
 ) -> tuple[str, list[tuple[int, str]]]:
     """The pool that is decided about, and the options: GPUs and playbook. Raises BadInput."""
     scenario, pools = inputs.scenario, served_pools(inputs.scenario)
@@ -231,9 +231,7 @@ def menu_of(
         message = "a fleet that is on the menu cannot be uncertain"
         raise BadInput(message, key=f"pools.{where}.gpus", expected="a number, or no --fleets")
     sizes = list(dict.fromkeys(fleets)) if fleets else [scenario.pools[where].gpus]
-    names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
-    for name in names:
-        chosen(scenario, name)
+    names = [name_of(scenario, name) for name in names_of(playbooks) or scenario.playbooks]
     if len(sizes) * len(names) < 2:
         raise BadInput("a decision needs two options", key="fleets", value=sizes, expected="more fleets or playbooks")
     return where, [(gpus, name) for gpus in sizes for name in names]

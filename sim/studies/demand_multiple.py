@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
 from sim.studies.runs import running
 from sim.studies.search import Look, smallest
@@ -66,7 +66,7 @@ def demand_multiple(
     It multiplies the people, clients and recordings of every source, so that retries follow. Other arguments are as in
     size. Raises BadInput.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     first, fresh = range(1, seeds + 1), range(seeds + 1, 2 * seeds + 1)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
 from sim.policies.supply import ScheduledCapacity
@@ -24,6 +23,7 @@ from sim.results.timeline import DECIDED, IN_TIME
 from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, run_of, working
+from sim.studies.playbook_names import name_of
 from sim.studies.store import Cell
 from sim.wording import names_in_words
 
@@ -134,7 +134,7 @@ def rescue(
     the quarters are looked at first, then the change between two of them is bisected; an interrupt of that gives what
     is known by then. Raises BadInput for an unknown playbook, or one without a step to delay.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
         raise BadInput("this playbook does nothing, so it saves nobody", key="playbook", value=name, expected="steps")
     if not 0 < by < math.inf or seeds < 1:

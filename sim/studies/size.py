@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
@@ -21,6 +20,7 @@ from sim.studies.intervals import AHEAD, precise_after
 from sim.studies.knee import knee
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import running
@@ -143,7 +143,7 @@ def size(
     """
     inputs = as_uncertain(scenario)
     scenario = inputs.scenario
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")

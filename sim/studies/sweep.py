@@ -13,7 +13,6 @@ import scipy
 from numpy.typing import NDArray
 
 from sim import units
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.document import refuse_unusable
 from sim.scenario.load import load, plain_value
@@ -22,6 +21,7 @@ from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets
 from sim.studies.objectives import with_price
+from sim.studies.playbook_names import name_of, names_of
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import running
@@ -184,7 +184,7 @@ def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
 def sweep(
     scenario: Scenario,
     vary: Mapping[str, str | Sequence[Any]],
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     design: Design = "grid",
     points: int | None = None,
@@ -206,9 +206,7 @@ def sweep(
     done (attrs: planned, how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a
     point that cannot be simulated.
     """
-    names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
-    for name in names:
-        chosen(scenario, name)
+    names = [name_of(scenario, name) for name in names_of(playbooks) or [None]]
     if type(seeds) is not int or not 1 <= seeds <= 10_000:
         raise BadInput("a sweep takes one seed or more", key="seeds", value=seeds, expected="1 to 10000")
     if design not in ("grid", "latin", "sobol"):
