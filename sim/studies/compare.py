@@ -18,7 +18,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
-from sim.studies.intervals import AHEAD, precise_after
+from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.promise_findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.run_record import Record
@@ -122,6 +122,7 @@ def compare(
     seeds that are done, if there is one. Raises BadInput.
     """
     objective = objective_called(by)
+    refuse_imprecise(until)
     parts = configurations(scenario, playbooks)
     refuse_without_prices(parts, by)
     for part in parts:

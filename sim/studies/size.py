@@ -16,7 +16,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice
-from sim.studies.intervals import AHEAD, precise_after
+from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.knee import knee
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
@@ -145,6 +145,7 @@ def size(
     scenario = inputs.scenario
     name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
+    refuse_imprecise(until)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
     whole = read_promise(promise, scenario)
