@@ -26,9 +26,9 @@ from sim.studies.answer_folder import (
 )
 from sim.studies.decide import decide
 from sim.studies.demand_multiple import Multiple
+from sim.studies.looks import first_beyond
 from sim.studies.run_record import record_of
 from sim.studies.search import Look
-from sim.studies.size import first_beyond
 from sim.studies.size_words import best_of, multiple_sentences, savings
 from sim.studies.uncertain import uncertain
 from tests.test_report import ATTACK, Page

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 from sim.studies.check import Check
-from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, kept_out
 from sim.studies.search import clean_runs
 from sim.wording import percent, points
 
@@ -81,8 +81,7 @@ def explanation(check: Check) -> str:
     if any("baseline" in one.promise for one in check.findings):
         people = "people" if check.same_people else "seeds"
         lines.append(f"Against a baseline, the mean over runs of the same {people} counts.")
-    if check.since:
-        lines.append(check.since)
+    lines += [*([check.since] if check.since else []), *kept_out(check.kept_out)]
     return " ".join(lines)
 
 

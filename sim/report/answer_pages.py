@@ -24,6 +24,7 @@ from sim.studies.decide_words import (
     written,
 )
 from sim.studies.demand_multiple import Multiple
+from sim.studies.promise_findings import kept_out
 from sim.studies.size import VERIFY, Size
 from sim.studies.size_words import (
     best_of,
@@ -53,7 +54,7 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     best = best_of(found)
     said = sentences(best)
     several = sorted({one.runs for one in found}, reverse=True)
-    passed_over = [*unfinished(best.open_end), *not_about(best)] if best.gpus else []
+    passed_over = [*unfinished(best.open_end), *kept_out(best.kept_out), *not_about(best)] if best.gpus else []
     blocks: list[Block] = [Lines([said[0], *passed_over, *to_do(best, run), *runner_up_size(best, found)], "answer")]
     if any(len(one.table) for one in found):
         blocks.append(curve(found, best))

@@ -36,7 +36,11 @@ Rule = Condition | Regression
 
 @dataclass(frozen=True)
 class Check:
-    """All promises of a scenario under one playbook. changed: keys that the baseline has otherwise, then and now."""
+    """All promises of a scenario under one playbook.
+
+    changed: keys that the baseline has otherwise, then and now. kept_out: the share of the people who came to sign up
+    that had not been let in at the horizon.
+    """
 
     title: str
     playbook: str
@@ -45,6 +49,7 @@ class Check:
     confidence: float
     findings: list[Finding]
     changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    kept_out: float = 0.0
 
     @property
     def since(self) -> str:
@@ -124,14 +129,17 @@ def check(
         else:
             look = look_of(rule, numbers, records, runs, confidence)
             found.append(passed_over(finding(text, rule, look, records), rule, records))
-    return Check(scenario.title, name, numbers, runs, confidence, found, then.changed(scenario, name))
+    out = float(np.mean([record.kept_out for record in records]))
+    return Check(scenario.title, name, numbers, runs, confidence, found, then.changed(scenario, name), out)
 
 
 def check_run(run: Run, scenario: Scenario) -> Check:
     """Hold one run to the promises of its scenario: each is kept or broken by this run, whatever others would do."""
     rules = promised(scenario, None, against=False)
-    found = [counted(text, rule, [record_of(run)]) for text, rule in rules.items() if isinstance(rule, Condition)]
-    return Check(scenario.title, run.manifest["playbook"], (int(run.manifest["seed"]),), 1.0, math.nan, found)
+    record, seeds = record_of(run), (int(run.manifest["seed"]),)
+    found = [counted(text, rule, [record]) for text, rule in rules.items() if isinstance(rule, Condition)]
+    name, out = run.manifest["playbook"], record.kept_out
+    return Check(scenario.title, name, seeds, 1.0, math.nan, found, kept_out=out)
 
 
 def promised(scenario: Scenario, promises: Sequence[str] | None, *, against: bool) -> dict[str, Rule]:

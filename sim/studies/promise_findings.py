@@ -19,6 +19,7 @@ from sim.studies.run_record import Record, record_of
 from sim.wording import duration, percent, usd
 
 KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
+FEW_OUT = 0.005  # of those who came to sign up: fewer are not worth a sentence
 NOT_JUDGED = "not judged"
 NEEDS = "only 'meltpoint check --baseline' judges it"
 
@@ -92,6 +93,16 @@ def between(write: Any, mean: float, interval: Interval) -> str:
     """A mean with its interval, where there is one."""
     low, high = interval
     return f"{write(mean)} ({write(low)} to {write(high)})" if low < high else str(write(mean))
+
+
+def kept_out(share: float) -> list[str]:
+    """That people who were not let in have no part in a promise, where there were some in a hundred."""
+    if share < FEW_OUT:
+        return []
+    return [
+        f"KEPT OUT: {percent(share)} of the people who came to sign up had not been let in at the horizon. They asked "
+        "for nothing, so no promise counts them."
+    ]
 
 
 def counted(text: str, rule: Condition, records: Sequence[Record]) -> Finding:

@@ -15,14 +15,13 @@ from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Report
-from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice
+from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice, wider
 from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.knee import knee
-from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, first_beyond, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
-from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store
@@ -51,6 +50,7 @@ class Size:
 
     apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
     the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
+    kept_out: the share of the people who came to sign up in them that had not been let in at the horizon.
     window: the seconds of a window in which `offered` is the busiest.
     """
 
@@ -80,6 +80,7 @@ class Size:
     beside: str = ""
     apart: dict[str, int] = field(default_factory=dict)
     open_end: float = 0.0
+    kept_out: float = 0.0
     window: float = math.nan
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
@@ -382,24 +383,13 @@ class Search:
             kinds={p: kinds for p, n in gpus.items() if (kinds := f.kinds(p, n))},
             apart=self.apart,
             open_end=mean(run.open_end for run in runs) if runs else 0.0,
+            kept_out=mean(run.kept_out for run in runs) if runs else 0.0,
             window=min(self.scenario.alive.window, self.scenario.horizon - self.scenario.warm_up),
         )
 
 
-def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: float) -> float:
-    """When first requests first keep more than these GPUs busy: the start of a window between two instants, or nan."""
-    offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
-    beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
-    return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
-
-
 def passing(look: Look) -> bool:
     return look.passes
-
-
-def wider(places: Mapping[str, int], steps: int) -> dict[str, int]:
-    """Each pool larger by an eighth of itself, or by one, as often as this."""
-    return {p: math.ceil(place * (1 + steps / 8)) + steps for p, place in places.items()}
 
 
 def mean(values: Iterable[float]) -> float:
