@@ -130,9 +130,10 @@ def rescue(
     throughout, and so are faults in the playbook. The trigger is every fault and every spike beside other demand. A
     run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
     can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
-    definition of alive decides, or `keep` of all images wanted. An instant saves if most seeds are saved. Both ends and
-    the quarters are looked at first, then the change between two of them is bisected; an interrupt of that gives what
-    is known by then. Raises BadInput for an unknown playbook, or one without a step to delay.
+    definition of alive decides, or `keep` of all images wanted; so too where no run without it is alive. An instant
+    saves if most seeds are saved. Both ends and the quarters are looked at first, then the change between two of them
+    is bisected; an interrupt of that gives what is known by then. Raises BadInput for an unknown playbook, or one
+    without a step to delay.
     """
     name = name_of(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
@@ -148,6 +149,8 @@ def rescue(
         known = looks.known
         looks.at(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
         (calm,) = looks.runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
+        if not any(one.alive for one in calm):  # without the trigger too, so that this is not what it is saved from
+            names, calm = [], known[scenario.horizon]
         standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
         latest, too_late = turning_point(standard.shares_saved(known))
         try:
