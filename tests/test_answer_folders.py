@@ -15,12 +15,20 @@ from sim.plots.regret_map import regret_cells
 from sim.report import render, render_markdown
 from sim.report.answer_pages import runner_up_size, to_do
 from sim.results.folder import digest
-from sim.studies.answer_folder import DECISION, SIZE, load_decision, load_size, save_decision, save_sizes
+from sim.studies.answer_folder import (
+    DECISION,
+    SIZE,
+    load_comparison,
+    load_decision,
+    load_size,
+    save_decision,
+    save_sizes,
+)
 from sim.studies.decide import decide
 from sim.studies.demand_multiple import Multiple
+from sim.studies.looks import first_beyond
 from sim.studies.run_record import record_of
 from sim.studies.search import Look
-from sim.studies.size import first_beyond
 from sim.studies.size_words import best_of, multiple_sentences, savings
 from sim.studies.uncertain import uncertain
 from tests.test_report import ATTACK, Page
@@ -200,3 +208,12 @@ def forged(facts):
     plain = [{**value[0], **changed}, *value[1:]] if kept == "sizes" else {**value, **changed}
     content = {**facts, "plain": {**facts["plain"], kept: plain}}
     return {**content, "sha256": digest(content)}
+
+
+def test_a_folder_of_a_run_is_not_asked_to_be_written_by_run_where_a_comparison_is_needed(tmp_path):
+    run = simulate(load("steady", sets={"horizon": "20 min"}))
+    folder = run.save(tmp_path / "run")
+    for read, command in ((load_comparison, "compare"), (load_size, "size"), (load_decision, "decide")):
+        with pytest.raises(BadInput) as wrong:
+            read(folder)
+        assert wrong.value.expected == f"a folder written by 'meltpoint {command}', as it was written"

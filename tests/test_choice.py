@@ -1,11 +1,12 @@
 """The sentences of a comparison name the playbook to choose, what it costs, and what the seeds do not establish."""
 
+import dataclasses
 import math
 
 import pandas as pd
 import pytest
 
-from sim.studies.choice import against, choice
+from sim.studies.choice import against, choice, objective_sentence
 from sim.studies.compare import Comparison
 from sim.studies.differences import differences
 from sim.studies.objectives import OBJECTIVES
@@ -190,3 +191,29 @@ def test_of_runs_in_which_nothing_was_decided_none_is_chosen():
     said = choice(compared(*rows, *({**one, "playbook": "other"} for one in rows)))
     assert len(said) == 1
     assert said[0].startswith("NOTHING WAS DECIDED")
+
+
+def test_playbooks_of_a_scenario_with_word_of_mouth_meet_other_people_by_it():
+    found = compared(*three_seeds("none", 900, 905, 910), *three_seeds("good", 700, 705, 710))
+    assert "All playbooks meet the same people." in objective_sentence(found)
+    grown = dataclasses.replace(found, table=found.table.assign(growth_lost=77.0))
+    assert "All playbooks meet the same people, apart from those whom images bring." in objective_sentence(grown)
+
+
+def test_a_playbook_to_choose_that_breaks_what_the_scenario_promises_is_said_to_and_which_does_not():
+    found = compared(*three_seeds("none", 900, 905, 910), *three_seeds("good", 700, 705, 710))
+    rows = [("none", "p95 <= 1 s", 2), ("good", "p95 <= 1 s", 3), ("good", "cost <= $9", 3)]
+    named = ["playbook", "promise", "held"]
+    kept = pd.DataFrame(rows, columns=named).assign(seeds=3, reached="2 s", limit="<= 1 s", note="")
+    said = choice(dataclasses.replace(found, promises=kept))
+    broken = "But 'none' breaks what the scenario promises: 'p95 <= 1 s' (kept with 2 of 3 seeds); 'good' breaks none."
+    assert said[1] == broken
+    assert broken not in choice(found)
+
+
+def test_another_objective_says_what_seeds_do_not_establish():
+    less = three_seeds("less", 700, 705, 710)
+    kept = [{**one, "people_share": share} for one, share in zip(less, (0.5, 0.99, 0.99), strict=True)]
+    more = [{**one, "people_share": 0.8} for one in three_seeds("more", 900, 905, 910)]
+    said = " ".join(choice(compared(*more, *kept)))
+    assert "By people kept, 'less' would come first: 82.7 % against 80 %, which these seeds do not establish" in said

@@ -309,6 +309,33 @@ def test_a_strict_run_ends_with_1_where_it_breaks_a_promise_and_is_saved_all_the
     assert not (tmp_path / "s").exists()
 
 
+def test_run_and_compare_print_how_each_promise_of_the_scenario_fares(here, tmp_path):
+    """Four GPUs for the ten minutes after the warm-up, at $2.50 an hour, are $1.67; a service takes 2 seconds."""
+    promises = ("--set", "promises=[alive and p95 <= 1 s, cost <= $1.67, in time no worse than baseline]")
+    code, text, _ = here("run", "steady", *SHORT, *promises, "--out", "r")
+    rows = {line.split("  ")[0]: line for line in text.splitlines() if any(w in line for w in ("KEPT", "BROKEN"))}
+    assert (code, ["KEPT" in rows[name] for name in ("alive", "p95 <= 1 s", "cost <= $1.67")]) == (
+        0,
+        [True, False, True],
+    )
+    assert "only 'meltpoint check --baseline' judges it" in " ".join(text.split())
+    assert here("run", "steady", *SHORT, "--set", "promises=[fast]", "--out", "s")[0] == 2  # never numbers
+    few = ("--seeds", "2", *SHORT, "--processes", "1", "--no-store", "--config", "more: pools.gpus.gpus=6")
+    code, text, _ = here("compare", "steady", *promises, *few, "--out", "c")
+    said = " ".join(text.split())
+    assert (code, "But 'steady' breaks what the scenario promises: 'p95 <= 1 s' (kept with 0 of 2 seeds)" in said) == (
+        0,
+        1,
+    )
+    for folder in ("r", "c"):
+        page = (tmp_path / folder / "report.html").read_text(encoding="utf-8")
+        assert "What the scenario promises" in page
+    assert here("report", "c", "--format", "md")[0] == 0
+    rows = (tmp_path / "c" / "report.md").read_text(encoding="utf-8").splitlines()
+    kept = {row.split(" | ")[0]: row.split(" | ")[2] for row in rows if r"| cost \<=" in row}
+    assert kept == {"| steady": "2 of 2", "| more": "0 of 2"}  # six GPUs cost $2.50
+
+
 def test_compare_takes_changes_saved_runs_and_an_earlier_comparison(here, tmp_path, no_report):
     few = ("--seeds", "1", *SHORT, "--processes", "1")
     more = ("--config", "more: pools.gpus.gpus=6")

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sim import BadInput, compare, simulate
+from sim import BadInput, Step, check, compare, demand_multiple, rescue, simulate, size
+from sim.policies.shedding import QueueBound
 from sim.report import render
 from sim.report.ranking import configurations_table, fairness_table, since_table
 from sim.studies.answer_folder import load_comparison, save_comparison
@@ -198,3 +199,16 @@ def test_changes_are_listed_by_dotted_key_and_only_where_figures_may_change():
     after = {"title": "b", "pools": {"gpus": {"gpus": 2}, "more": {"gpus": 1}}}
     found = changes(before, after)
     assert found == {"pools.gpus.gpus": (1, 2), "pools.more": (None, {"gpus": 1}), "warm_up": ("0 s", None)}
+
+
+def test_a_playbook_is_named_by_a_text_and_where_only_names_will_do_steps_are_refused():
+    scenario = plain(horizon="2 min")
+    comparison, _ = compare(scenario, "none", seeds=1, processes=1, store=False)
+    assert comparison.playbooks == ["none"]
+    steps = [Step(policy=QueueBound(requests=5))]
+    for study in (check, size, rescue, demand_multiple):
+        with pytest.raises(BadInput, match="this takes a playbook of the scenario"):
+            study(scenario, playbook=steps)
+    for seeds in (2.0, "2", 0, []):
+        with pytest.raises(BadInput, match="one seed or more"):
+            compare(scenario, "none", seeds=seeds)

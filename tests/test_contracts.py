@@ -120,6 +120,15 @@ def test_the_sentence_says_at_which_load_reserving_pays():
     assert contract_sentences(run_of()) == []  # nothing is known of other contracts
 
 
+def test_a_gpu_that_is_busy_with_one_chat_of_many_is_not_said_to_be_needed():
+    """Two GPUs with a chat each are two busy GPUs, and one would do: such a pool is not advised to reserve two."""
+    run, own = contracted(1), contracted(1).manifest["pools"]["gpus"]
+    chats = {"gpus": {**own, "runs": "steps", "max_batch": 64}}
+    (said,) = contract_sentences(replace(run, manifest={**run.manifest, "pools": chats}))
+    assert "as busy with one request as with 64 at once, so fewer may do: 'meltpoint size' finds how many" in said
+    assert "fewer may do" not in contract_sentences(run)[0]
+
+
 def test_the_break_even_of_spot_takes_the_policy_in_force():
     """At 60 an hour a batch of a minute takes e - 1 minutes: 41.8 % off, and not the 0.042 % of 0.05 an hour."""
     run = contracted(1, 1)

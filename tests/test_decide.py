@@ -149,6 +149,21 @@ def test_a_choice_that_fails_in_most_futures_says_so_and_what_would_not():
     assert not any(line.startswith("NOT ALIVE") for line in sentences(safe))
 
 
+def test_a_choice_says_how_often_it_keeps_what_the_scenario_promises():
+    """Two of three GPUs may be dead weight in dollars, and yet be what a promise rests on: p95 of 2 s takes no wait."""
+    inputs = uncertain(
+        small(promises=["p95 <= 2.1 s", "cost no worse than baseline"]), {RATE: "~ uniform(1, 1.5) per s"}
+    )
+    found = decide(inputs, fleets=[4, 12], playbooks=["none"], futures=4, image_worth=1e-6, **HERE)
+    assert found.options["promised"].tolist() == [0, 1]
+    said = " ".join(sentences(found))
+    assert said.startswith("CHOOSE 4 GPUs")
+    assert (
+        "It keeps all that the scenario promises in 0 % of futures; of those that do in 90 % or more, 12 GPUs" in said
+    )
+    assert "promises kept in" in options_table(found).head
+
+
 def test_where_no_option_may_be_chosen_nothing_is_said_of_its_worth_and_the_command_ends_with_1():
     """It ended with 0, and spoke of the value of knowing the future for a choice that there was not."""
     inputs = uncertain(small(), {DEMAND: "~ uniform(3, 4)"})

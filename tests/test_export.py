@@ -70,6 +70,18 @@ def test_a_schedule_holds_what_is_asked_for_in_the_window_and_when():
     assert schedule.about["from"] == "2025-01-01T00:00:10+00:00"
 
 
+def test_chats_are_exported_with_the_lengths_that_they_were_drawn_with():
+    """Geometric lengths of mean 300 have a deviation of as much: a load test with 300 for all would be another."""
+    hour = load("chat-beside-images", sets={"horizon": "4 min", "record": "rows"})
+    run = simulate(hour, unlimited=True)
+    asks = schedule_of(run).asks
+    chats = asks[asks["feature"] == "chat"]["steps"]
+    first = run.requests[run.requests["attempt"] == 0]
+    assert chats.tolist() == first[first["feature"] == "chat"]["tokens"].astype(int).tolist()
+    assert (chats.mean(), chats.std()) == (pytest.approx(300, rel=0.05), pytest.approx(300, rel=0.05))
+    assert set(asks[asks["feature"] == "image"]["steps"]) == {28}
+
+
 def test_retries_are_left_out_unless_wanted():
     run = by_hand(attempt(1, refused="shed", retry=True), attempt(5, number=1), attempt(7, ask=1))
     assert schedule_of(run).asks["t_s"].tolist() == [1, 7]

@@ -149,6 +149,15 @@ def test_where_the_fleet_is_enough_no_order_is_needed(scenario):
     assert sentences(found)[0].startswith("NO ORDER NEEDED")
 
 
+def test_a_fleet_that_is_too_small_without_the_spike_as_well_needs_its_order(scenario):
+    """One GPU for two of work before any spike: it was held against its own ruin, and found to need nothing."""
+    poor = scenario.with_(**{"pools.gpus.gpus": 1, "demand.waves.1.times": 0.1})
+    found = order_by(poor, 8, "30 days", seeds=1, by=600, processes=1)
+    assert found.needed
+    assert found.late.set_index("delay")["lost"][math.inf] > 3000  # of some 6,600 in the 110 minutes after the warm-up
+    assert sentences(found)[0].startswith("ORDER BY")
+
+
 def test_where_no_date_is_early_enough_the_command_ends_with_1():
     asked = ["order-by", "steady", "--gpus", "1", "--lead", "3 days", "--seeds", "1", "--by", "1h", "--processes", "1"]
     sets = ["--set", "pools.gpus.gpus=1", "--set", "demand.times=3"]

@@ -102,3 +102,5 @@ def test_without_words_a_promise_is_that_of_the_scenario():
     promising = busy(promises=["p95 <= 7 s", "alive", "in time at most 1 % worse than baseline"])
     assert read_promise(None, promising).text == "p95 <= 7 s and alive"
     assert read_promise(None, busy()).text == "alive"
+    joined = busy(promises=["p95 <= 7 s and cost no worse than Baseline"])
+    assert read_promise(None, joined).text == "p95 <= 7 s"  # only the comparison is left to 'check'

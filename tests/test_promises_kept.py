@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sim import BadInput, check, compare, load, simulate
+from sim import BadInput, check, compare, demand_multiple, load, simulate, size
 from sim.export.check_files import junit, markdown
+from sim.studies.answer_folder import save_comparison
 from sim.studies.baseline import FIGURES, Regression, read_regression
-from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding, check_run, in_words
+from sim.studies.check import Check, check_run
 from sim.studies.promise import parts_of, read_condition, read_promise
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, in_words
 from sim.studies.run_record import record_of
+from sim.studies.size_words import multiple_sentences, sentences
 from sim.wording import points
 from tests.random_scenarios import plain
 
@@ -177,6 +180,41 @@ def test_fewer_gpus_are_a_regression_of_latency_and_none_of_cost(saved, kept_run
     found = check(steady(1), promises=asked, seeds=4, baseline=saved, store=kept_runs, processes=1)
     assert found.findings[0].verdict == KEPT
     assert found.findings[0].margin == pytest.approx(0.5)  # half of the GPUs
+
+
+def test_people_whom_a_waitlist_keeps_out_are_named_beside_what_is_promised_to_the_others(kept_runs):
+    """Of four newcomers a minute one is let in: in an hour 180 of 240 are left, who asked for nothing."""
+    steps = [{"policy": {"kind": "waitlist", "rate": "1 per min"}}]
+    scenario = steady(playbooks={"none": [], "waitlist": steps}, behaviour={"waitlist_patience": {"kind": "never"}})
+    out = check(scenario, "waitlist", ["50 % in time"], seeds=3, store=kept_runs, processes=1)
+    assert (out.verdict, out.kept_out) == (KEPT, pytest.approx(0.75, abs=0.05))
+    assert "KEPT OUT: 7" in markdown(out)
+    assert "KEPT OUT" not in markdown(check(scenario, "none", ["50 % in time"], seeds=3, store=kept_runs, processes=1))
+    found = size(scenario, "50 % in time", "waitlist", seeds=3, store=kept_runs, processes=1)
+    carries = demand_multiple(scenario, "50 % in time", "waitlist", seeds=3, store=kept_runs, processes=1)
+    assert "KEPT OUT: 7" in " ".join(sentences(found))
+    assert "KEPT OUT: 99" in " ".join(multiple_sentences(carries))  # of a thousand times as many
+
+
+def test_what_was_changed_since_the_baseline_is_said_in_every_output(kept_runs, tmp_path):
+    """A run of two hours costs twice as much as one of an hour, of other people: no news of the service."""
+    folder = save_comparison(*compare(steady(), seeds=2, processes=1), tmp_path / "then")
+
+    def held(scenario):
+        how = {"seeds": 2, "baseline": folder, "store": kept_runs, "processes": 1}
+        return check(scenario, promises=["cost no worse than baseline"], **how)
+
+    found = held(steady(horizon="2 hours"))
+    assert (found.findings[0].reached, found.findings[0].limit) == ("$10", "$5")
+    assert found.since.startswith(
+        "Changed since the baseline: horizon 3600 s -> 7200 s. People or their requests differ"
+    )
+    for text in (junit(found), markdown(found).replace("\\", "")):
+        assert "horizon 3600 s -> 7200 s" in text.replace("&gt;", ">")
+    fewer = held(steady(1))
+    assert fewer.since == "Changed since the baseline: pools.gpus.gpus 2 -> 1."  # the same people
+    assert "runs of the same people counts" in markdown(fewer)
+    assert held(steady()).since == ""
 
 
 def test_a_figure_that_is_not_known_keeps_no_promise(saved, kept_runs):

@@ -6,6 +6,7 @@ written by us, which know no other field. Kubernetes' own schema is used where k
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from importlib.util import find_spec
 
@@ -77,6 +78,14 @@ def test_a_runbook_names_every_switch_and_the_files_that_hold_it_or_that_none_do
     assert "3. feature gate (open 30 %): in flags.json." in text
     assert "Before noon." in text
     assert files.has[2] == [ALERTS, ENVOY]
+
+
+def test_a_runbook_names_the_command_for_what_it_was_made_of_and_sets_remarks_apart():
+    settings = ["--override", "study", "--set", "playbooks={p: [{policy: {kind: limit, requests: 90}}]}"]
+    given = ["runbook", "surge", *settings, "--playbook", "p", "--rescue-seeds", "0"]
+    text = CliRunner().invoke(app, given).stdout.replace("\\", "")
+    assert "`meltpoint rescue surge --playbook p --override study --set 'playbooks={p:" in text
+    assert re.search(r"- in time: \*\*[0-9.]+ %\*\* \(of all requests\)", text)
 
 
 def test_the_curve_is_that_of_the_run_before_and_after_each_turn(made):

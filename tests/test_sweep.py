@@ -162,6 +162,13 @@ def test_the_command_sizes_and_saves_what_the_answer_rests_on(small):
         ["size", "steady", "--runs", "lots"],
         ["size", "steady", "--playbooks", "absent"],
         ["size", "steady", "--demand", "--step", "2"],
+        ["size", "steady", "--futures", "5"],  # options that would change nothing
+        ["size", "steady", "--seeds", "5", "--set", "demand.times=~ uniform(1, 2)"],
+        ["size", "steady", "--most-seeds", "5"],
+        ["compare", "steady", "--most-seeds", "5"],
+        ["compare", "steady", "--until-precise", "0 %"],  # as many seeds as there may be, for nothing
+        ["size", "steady", "--until-precise", "0"],
+        ["sweep", "steady", "--vary", "demand.times=1,2", "--points", "8"],
         ["sweep", "steady", "--vary", "pools.gpus.gpus"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "fame", "--no-store"],
         ["sweep", "steady", "--vary", "demand.times=1,2", "--metric", "playbook", "--no-store"],

@@ -102,6 +102,7 @@ def test_laws_stand_in_a_file_where_numbers_would_and_a_future_is_a_scenario_wit
         "~ choice(1)",
         "~ uniform(nan, 2)",
         "~ choice(1,500, 2)",
+        2,  # a number is no law
     ],
 )
 def test_a_law_that_says_nothing_sensible_is_refused(text):

@@ -10,7 +10,7 @@ import pytest
 from sim import load, simulate, verdict
 from sim.results.metrics import stretches
 from sim.results.pool_words import pool_sentence
-from sim.results.verdict import life, sentences, signups
+from sim.results.verdict import cost_sentence, life, sentences, signups
 from sim.wording import percent
 from tests.tables import MANIFEST, attempt, run_of
 
@@ -361,3 +361,9 @@ def test_a_short_outage_is_no_fleet_that_was_large_enough():
     assert found.pools[0].fleet == (0.0, 4.0)
     assert "If its 0 to 4 GPUs held nobody back" in text
     assert "That is less than the fleet" not in text
+
+
+def test_a_price_per_image_says_that_chats_are_counted_where_some_pool_serves_them():
+    for name, noun in (("steady", "image"), ("chat-beside-images", "image or chat")):
+        run = simulate(load(name, sets={"horizon": "20 min", "warm_up": "0 s"}), seed=1)
+        assert f" per {noun} in time)" in cost_sentence(verdict(run))

@@ -12,9 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from typer.main import get_command
 
 from sim.calibration.asks import asks_of_run
 from sim.calibration.log_readings import LogReadings
+from sim.cli.main import app
 from sim.cli.watch_command import pieces
 from sim.cli.watch_command import watch as watch_command
 from sim.demand.recordings.importing import ImportOptions
@@ -380,3 +382,9 @@ def test_options_that_do_not_go_together_are_refused(options, said):
 def test_counts_are_no_log_to_watch():
     with pytest.raises(BadInput, match="counts and no requests"):
         list(LogReadings(incident()).readings(Path("tests/operator_files/prometheus_counter_range.json")))
+
+
+def test_the_playbooks_of_every_command_that_takes_several_may_be_named_in_the_singular():
+    for command in ("compare", "decide", "size", "sweep", "watch"):
+        found = get_command(app).commands[command].params
+        assert [one.opts for one in found if one.name == "playbooks"] == [["--playbooks", "--playbook"]]

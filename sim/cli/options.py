@@ -52,7 +52,7 @@ UntilPrecise = Annotated[
         help="Add seeds until the 95 % interval is within this to each side: '2 %', in points for a share.",
     ),
 ]
-MostSeeds = Annotated[int, Option("--most-seeds", min=1, help="How many seeds at most.")]
+MostSeeds = Annotated[int | None, Option("--most-seeds", min=1, help="How many seeds at most, 100 if not given.")]
 NoStore = Annotated[bool, Option("--no-store", help="Keep no runs, and use none that are kept.")]
 Replace = Annotated[bool, Option("--replace", help="Replace the folder if an earlier result is in it.")]
 TableFile = Annotated[Path | None, Option("--out", help="Write the table here as CSV.")]
@@ -233,3 +233,11 @@ def place(text: str) -> float:
     """One number, or a share that may exceed 100 %. Raises ValueError."""
 
     return number(text[:-1], "a share") / 100 if text.endswith("%") else number(text, "a number")
+
+
+def most_of(most_seeds: int | None, *adding: str | None) -> int:
+    """How many seeds at most; adding: the options that add seeds. Raises BadInput where none is given."""
+    if most_seeds is not None and not any(adding):
+        expected = "an option that adds seeds beside it, like --until-precise '2 %'"
+        raise BadInput("no seeds are added", key="--most-seeds", value=most_seeds, expected=expected)
+    return 100 if most_seeds is None else most_seeds

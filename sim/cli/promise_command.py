@@ -52,8 +52,8 @@ def check(
     broken, 3 where these runs do not decide one, 2 for bad input.
     """
     from sim.export import check_files
-    from sim.studies.check import UNDECIDED
     from sim.studies.check import check as held_to
+    from sim.studies.promise_findings import UNDECIDED
 
     refuse_file(junit, ".xml")
     refuse_file(markdown, ".md")
@@ -92,7 +92,7 @@ def end_strictly(run: "Run", scenario: "Scenario") -> None:
 def show(found: "Check") -> None:
     """Print the outcome, and one row per promise."""
     from sim.export.check_files import explanation, margin_words
-    from sim.studies.check import KEPT
+    from sim.studies.promise_findings import KEPT
 
     console = Console()
     console.print()

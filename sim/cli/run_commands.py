@@ -50,17 +50,20 @@ def run(
     1, as in 'meltpoint check', which judges several runs.
     """
     from sim.engine.simulate import chosen
+    from sim.report.promise_tables import promises_of_run
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
+    from sim.studies.promise_findings import own_promises
     from sim.studies.unlimited import simulate_with_demand
 
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     name, _ = chosen(loaded, playbook)
+    own_promises(loaded)  # refused now if one cannot be read
     if strict:
         from sim.cli.promise_command import end_strictly
         from sim.studies.check import promised
 
-        promised(loaded, None, against=False)  # refused now if one cannot be read
+        promised(loaded, None, against=False)
     own = name if out is not None else file_name(name, f"playbooks.{name}", scenario)
     folder = result_folder(out, f"{Path(scenario).stem}-{own}-{seed}", replace=replace)
     ready(engine)
@@ -78,6 +81,8 @@ def run(
             say(lines)  # the disk is full, say: what was found out is at least shown
             raise
         say(lines)
+        if not strict:
+            print_promises(promises_of_run(result))
         say_where("\nTables", folder)
     if strict:
         end_strictly(result, loaded)
@@ -112,7 +117,7 @@ def compare(
             metavar="DIFFERENCE", help="First add seeds until the best is known, if it leads by this much, like '1 %'."
         ),
     ] = None,
-    most_seeds: options.MostSeeds = 100,
+    most_seeds: options.MostSeeds = None,
     by: Annotated[str, Option(help="What ranks them: images, people, attainment, cost or money.")] = "images",
     override: options.Override = None,
     sets: options.Sets = None,
@@ -141,6 +146,7 @@ def compare(
     from sim.studies.earlier import in_common
 
     earlier = None if against is None else load_comparison(against)
+    at_most = options.most_of(most_seeds, until_precise, pick_best)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     labelled = len(scenarios) > 1 or bool(config)
@@ -161,7 +167,7 @@ def compare(
         from sim.studies.selection import pick_best as find_best
 
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            most, apart = max(most_seeds, PILOT), difference_of(pick_best, by)
+            most, apart = max(at_most, PILOT), difference_of(pick_best, by)
             picked = find_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = compare_all(
@@ -170,7 +176,7 @@ def compare(
             seeds=seeds,
             by=by,
             until=None if until_precise is None else a_share("--until-precise", until_precise),
-            most=most_seeds,
+            most=at_most,
             engine=engine,
             store=kept,
             executor=executor,
@@ -194,6 +200,7 @@ def compare(
 
 def print_comparison(comparison: Any, runs: list[Any]) -> None:
     """Print the verdicts of one or two runs, the tables of the comparison, and which playbook to choose."""
+    from sim.report.promise_tables import promises_compared
     from sim.report.ranking import configurations_table, gives_and_costs, ranking
     from sim.results.retry_rules import rule_sentences
     from sim.results.verdict import sentences, verdict
@@ -204,8 +211,16 @@ def print_comparison(comparison: Any, runs: list[Any]) -> None:
     if comparison.configurations:
         print_table(configurations_table(comparison, runs))
     print_table(ranking(comparison))
+    print_promises(promises_compared(comparison))
     print_table(gives_and_costs(comparison), intervals=False)
     say(choice(comparison))
+
+
+def print_promises(tables: list[Any]) -> None:
+    """Print how the promises of a scenario are kept, where it makes any, with what that passes over."""
+    for table in tables:
+        print_table(table)
+        say([table.note])
 
 
 def difference_of(text: str, by: str) -> float:

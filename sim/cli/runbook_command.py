@@ -1,5 +1,6 @@
 """The commands that lead to a service in production: a runbook, a run's metrics for a dashboard, shadow mode."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -61,7 +62,9 @@ def runbook(
     ready()
     with progress_bar(f"{loaded.title}: {name}, and its demand with an unlimited fleet") as report:
         run = simulate_with_demand(loaded, name, seed=seed, progress=report)
-    before = act_before(loaded, scenario, name, rescue_seeds)
+    asked = [scenario, "--playbook", name, *(["--override", override] if override else [])]
+    asked += [word for one in sets or [] for word in ("--set", one)]
+    before = act_before(loaded, f"meltpoint rescue {shlex.join(asked)}", name, rescue_seeds)
     files = operations(run, loaded, name)
     text = render(run, files.has, files.remarks, before)
     if out is None:
@@ -87,18 +90,17 @@ def check_folder(out: Path, files: Iterable[str], *, replace: bool) -> None:
         raise BadInput("this folder is there already", file=out, expected=expected)
 
 
-def act_before(scenario: Any, given: str, playbook: str, seeds: int) -> list[str]:
-    """Sentences on the last instant at which the playbook still saves the run."""
+def act_before(scenario: Any, command: str, playbook: str, seeds: int) -> list[str]:
+    """Sentences on the last instant at which the playbook still saves the run; command: what looks for it."""
     from sim.studies.rescue import is_fault, rescue
     from sim.studies.rescue_sentences import sentences
 
-    command = f"meltpoint rescue {given} --playbook {playbook}"
     if seeds == 0 or all(is_fault(step, scenario) for step in scenario.playbooks[playbook]):
-        return [f"Not looked for. '{command}' finds the last instant at which the playbook still saves the run."]
+        return [f"Not looked for. `{command}` finds the last instant at which the playbook still saves the run."]
     by = max(60.0, scenario.horizon / 200)
     with runs_bar(f"{scenario.title}: the point of no return") as report:
         found = rescue(scenario, playbook, seeds=seeds, by=by, progress=report)
-    runs = f"From runs at {len(found.shares)} instants, {seeds} at each; '{command}' makes more."
+    runs = f"From runs at {len(found.shares)} instants, {seeds} at each; `{command}` makes more."
     return [*sentences(found), runs]
 
 

@@ -35,16 +35,19 @@ def size(
         str | None,
         Option(help="In a pool of two kinds of GPU, numbers of the other kind, like 0,8,16: find the cheapest mix."),
     ] = None,
-    seeds: Annotated[int, Option(min=2, help="Runs of each fleet; the answer is checked with as many new ones.")] = 10,
+    seeds: Annotated[
+        int | None,
+        Option(min=2, help="Runs of each fleet, 10 if not given; the answer is checked with as many new ones."),
+    ] = None,
     futures: Annotated[
-        int, Option(min=2, help="Runs of each fleet where inputs are uncertain: each run is of another future.")
-    ] = 50,
+        int | None, Option(min=2, help="In place of --seeds where inputs are uncertain: each run is of another, 50.")
+    ] = None,
     runs: Annotated[
         str | None, Option(help="Share of runs that must keep the promise: 90%; where inputs are uncertain 50%,90%.")
     ] = None,
     confidence: Annotated[str, Option(help="The confidence with which that is to be known.")] = "95%",
     until_precise: options.UntilPrecise = None,
-    most_seeds: options.MostSeeds = 100,
+    most_seeds: options.MostSeeds = None,
     step: Annotated[
         int | None, Option(min=1, help="How many GPUs the answer may be off; by default a hundredth of it.")
     ] = None,
@@ -86,11 +89,12 @@ def size(
     names = named(playbooks) or [next(iter(loaded.playbooks))]
     folder = None if out is None else result_folder(out, "", replace=replace)
     how: dict[str, Any] = {
-        "seeds": futures if inputs.laws else seeds,
+        "seeds": runs_of_each(seeds, futures, next(iter(inputs.laws), "")),
         "confidence": a_share("--confidence", confidence),
         "store": False if no_store else store,
     }
-    more = {"until": a_share("--until-precise", until_precise), "most": most_seeds} if until_precise else {}
+    most = options.most_of(most_seeds, until_precise)
+    more = {"until": a_share("--until-precise", until_precise), "most": most} if until_precise else {}
     if demand and more:
         raise BadInput("only the answer for a fleet gets further seeds", key="--until-precise", value=until_precise)
     of_fleet = {"pool": pool, "kind": kind, "step": step}
@@ -113,6 +117,19 @@ def size(
             answer_demand(loaded, promise, names, {**how, "runs": shares[0]}, folder)
         else:
             answer_fleet(inputs, promise, names, shares, {**how, **of_fleet, **more}, folder)
+
+
+def runs_of_each(seeds: int | None, futures: int | None, law: str) -> int:
+    """The runs of each fleet; law: an input that is uncertain, so that each is of another future. Raises BadInput."""
+    if law and seeds is not None:
+        expected = "--futures, as each run is of another future"
+        raise BadInput(f"{law} is uncertain, so seeds are not chosen", key="--seeds", value=seeds, expected=expected)
+    if not law and futures is not None:
+        expected = "--seeds; or a law, like --set 'demand.times=~ lognormal(0.5, 2)'"
+        raise BadInput(
+            "no input is uncertain, so there is one future", key="--futures", value=futures, expected=expected
+        )
+    return (futures or 50) if law else (seeds or 10)
 
 
 def answer_mixes(

@@ -25,7 +25,9 @@ def sweep(
         Literal["grid", "latin", "sobol"],
         Option(help="Every combination, a Latin hypercube, or a Sobol sequence between the bounds."),
     ] = "grid",
-    points: Annotated[int, Option(min=2, help="Points of a Latin hypercube or a Sobol sequence.")] = 32,
+    points: Annotated[
+        int | None, Option(min=2, help="Points of a Latin hypercube or a Sobol sequence, 32 if not given.")
+    ] = None,
     playbooks: Annotated[
         str | None, Option("--playbooks", "--playbook", help="Names, with commas between them; the first if none.")
     ] = None,

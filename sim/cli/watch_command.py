@@ -33,7 +33,7 @@ def watch(
         str | None, Option("--in-force", help="The playbook in force; the scenario's first one if not given.")
     ] = None,
     playbooks: Annotated[
-        str | None, Option("--playbooks", help="The playbooks to choose from, separated by commas; all if not given.")
+        str | None, Option("--playbooks", "--playbook", help="Those to choose from, separated by commas; all if none.")
     ] = None,
     ahead: Annotated[str, Option(help="How far to look ahead.")] = "1 hour",
     every: Annotated[str, Option(help="Time between two looks.")] = "1 min",

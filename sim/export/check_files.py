@@ -2,7 +2,9 @@
 
 import xml.etree.ElementTree as ET
 
-from sim.studies.check import BROKEN, KEPT, UNDECIDED, Check, Finding
+from sim.studies.check import Check
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, kept_out
+from sim.studies.search import clean_runs
 from sim.wording import percent, points
 
 SIGNS = {KEPT: "✅ kept", BROKEN: "❌ broken", UNDECIDED: "❔ undecided"}
@@ -40,7 +42,7 @@ def junit(check: Check, *, undecided: str = "fail") -> str:
             failure.text = f"kept in {one.held} of {one.seeds} runs"
         elif one.verdict == UNDECIDED:
             ET.SubElement(case, "skipped", {"message": text})
-        ET.SubElement(case, "system-out").text = f"{text} Kept in {one.held} of {one.seeds} runs."
+        ET.SubElement(case, "system-out").text = f"{text} Kept in {one.held} of {one.seeds} runs. {check.since}".strip()
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -58,7 +60,7 @@ def markdown(check: Check) -> str:
     for one in check.findings:
         cells = (SIGNS[one.verdict], one.promise, one.reached, one.limit, margin_words(one))
         lines.append(f"| {' | '.join(map(cell, cells))} | {one.held} of {one.seeds} |")
-    lines += ["", explanation(check)]
+    lines += ["", cell(explanation(check)) if check.since else explanation(check)]
     lines += [f"- {cell(one.promise)}: {cell(one.why)}" for one in check.findings if one.why and one.verdict != KEPT]
     lines += [f"- {cell(one.promise)}: {cell(one.note)}" for one in check.findings if one.note]
     return "\n".join(lines) + "\n"
@@ -71,9 +73,15 @@ def explanation(check: Check) -> str:
         lines.append("Where the limit is $0 they are in percent of what the GPUs cost.")
     if len(check.seeds) > 1:
         share, known = percent(check.runs), percent(check.confidence)
-        lines.append(f"Kept: at least {share} of all runs keep the promise, with {known} confidence.")
+        clean = clean_runs(check.runs, check.confidence)
+        lines.append(
+            f"Kept: at least {share} of all runs keep the promise, with {known} confidence, from margins taken as "
+            f"normal; by the count of runs alone that takes {clean} without a failure."
+        )
     if any("baseline" in one.promise for one in check.findings):
-        lines.append("Against a baseline, the mean over runs of the same people counts.")
+        people = "people" if check.same_people else "seeds"
+        lines.append(f"Against a baseline, the mean over runs of the same {people} counts.")
+    lines += [*([check.since] if check.since else []), *kept_out(check.kept_out)]
     return " ".join(lines)
 
 

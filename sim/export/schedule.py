@@ -94,11 +94,14 @@ def check(horizon: float, begin: float, end: float, speed: float, times: float) 
 
 
 def rows(attempts: pd.DataFrame, begin: float, speed: float) -> pd.DataFrame:
-    """Attempts as asks: instants from the beginning of the replay, and the spec that was wanted, field by field."""
+    """Attempts as asks: instants from the beginning of the replay, and the spec that was wanted, field by field.
+
+    The steps of a request in a pool that runs steps are its own, as its length was drawn, where it got so far.
+    """
     wanted = attempts["asked"].cat
     specs = [spec_of(label) for label in wanted.categories]
     codes = wanted.codes.to_numpy()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "t_s": (attempts["arrived"].to_numpy() - begin) / speed,
             "user": attempts["user"].to_numpy(),
@@ -107,6 +110,10 @@ def rows(attempts: pd.DataFrame, begin: float, speed: float) -> pd.DataFrame:
             **{field: np.array([getattr(spec, field) for spec in specs])[codes] for field in Spec._fields},
         }
     )
+    if "tokens" in attempts:
+        drawn = attempts["tokens"].to_numpy(float)
+        table["steps"] = np.where(np.isnan(drawn), table["steps"], drawn).astype(np.int64)
+    return table
 
 
 def spec_of(label: str) -> Spec:

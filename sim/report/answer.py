@@ -10,7 +10,7 @@ from sim.report.tables import Table
 from sim.results.pool_words import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
-    PEOPLE_DIFFER,
+    broken_sentence,
     chosen_sentence,
     none_alive,
     not_eligible,
@@ -18,6 +18,7 @@ from sim.studies.choice import (
     other_objectives,
     quality_sentence,
     runner_up_sentence,
+    who_comes,
 )
 from sim.studies.compare import Comparison
 from sim.wording import usd
@@ -62,7 +63,7 @@ def decision(comparison: Comparison) -> list[str]:
     if not comparison.alive:
         return [none_alive(comparison)]
     best, *others = comparison.alive
-    found = [chosen_sentence(comparison, best, len(comparison.alive))]
+    found = [chosen_sentence(comparison, best, len(comparison.alive)), *broken_sentence(comparison, best)]
     return [*found, *([runner_up_sentence(comparison, best, others[0])] if others else [])]
 
 
@@ -120,6 +121,5 @@ def alternatives(comparison: Comparison) -> Table:
         if metric != objective.figure and any(value == value and value != 0 for value in values):
             rows.append([title, *map(written, values)])
     head = ["", *(f"{name} ({role})" for name, role in shown.items())]
-    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
-    note = f"Means over the seeds, in brackets with 95 % intervals. {people}"
+    note = f"Means over the seeds, in brackets with 95 % intervals. {who_comes(comparison)}"
     return Table("What each gives and costs", head, rows, note=note)

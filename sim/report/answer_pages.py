@@ -12,8 +12,19 @@ from sim.report.study_tables import looks_table, options_table, savings_table
 from sim.report.switches import switch_sentences
 from sim.results.run import Run
 from sim.studies.decide import Decision
-from sim.studies.decide_words import at_an_end, basis, by_worst, cheaper, choice, information, mostly_dead, written
+from sim.studies.decide_words import (
+    at_an_end,
+    basis,
+    by_worst,
+    cheaper,
+    choice,
+    information,
+    mostly_dead,
+    promised,
+    written,
+)
 from sim.studies.demand_multiple import Multiple
+from sim.studies.promise_findings import kept_out
 from sim.studies.size import VERIFY, Size
 from sim.studies.size_words import (
     best_of,
@@ -43,7 +54,7 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     best = best_of(found)
     said = sentences(best)
     several = sorted({one.runs for one in found}, reverse=True)
-    passed_over = [*unfinished(best.open_end), *not_about(best)] if best.gpus else []
+    passed_over = [*unfinished(best.open_end), *kept_out(best.kept_out), *not_about(best)] if best.gpus else []
     blocks: list[Block] = [Lines([said[0], *passed_over, *to_do(best, run), *runner_up_size(best, found)], "answer")]
     if any(len(one.table) for one in found):
         blocks.append(curve(found, best))
@@ -146,9 +157,9 @@ def multiple_parts(found: list[Multiple]) -> list[Part]:
 
 def decision_parts(found: Decision, run: Run) -> list[Part]:
     """The first parts of the report of `decide`: the choice with its regrets, and the whole menu."""
-    dead = [] if found.best is None else mostly_dead(found)
+    fates = [] if found.best is None else [*mostly_dead(found), *promised(found)]
     blocks: list[Block] = [
-        Lines([choice(found), *dead, *in_force(found, run), *runner_up(found)], "answer"),
+        Lines([choice(found), *fates, *in_force(found, run), *runner_up(found)], "answer"),
         regrets(found),
         Lines(cheaper(found), "list", "Why nothing cheaper"),
     ]

@@ -31,7 +31,7 @@ def written(block: Block) -> list[str]:
     if isinstance(block, Lines):
         return [*([f"**{plain(block.title)}**"] if block.title else []), *sentences(block)]
     if isinstance(block, Boxes):
-        return [listed([f"{label}: **{plain(figure)}** {plain(remark)}" for label, figure, remark in block.items])]
+        return [listed([f"{label}: **{plain(figure)}** ({plain(remark)})" for label, figure, remark in block.items])]
     if isinstance(block, Blanks):
         return [listed([f"{plain(name)}: " for name in block.names])]
     if isinstance(block, Picture):

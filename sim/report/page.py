@@ -13,6 +13,7 @@ from sim.report.markdown import markdown
 from sim.report.origins import origins
 from sim.report.pictures import compared
 from sim.report.playbook_pages import details, in_brief, summary
+from sim.report.promise_tables import promises_compared
 from sim.report.ranking import configurations_table, fairness_table, gives_and_costs, other_costs, ranking
 from sim.results.run import Run
 from sim.results.verdict import Verdict, slice_sentences, verdict, warnings
@@ -120,7 +121,7 @@ def beside(comparison: Comparison, runs: list[Run]) -> Part:
     if comparison.configurations:
         blocks.append(configurations_table(comparison, runs))
     title = f"{comparison.noun.capitalize()}s compared"
-    return Part("ranking", title, [*blocks, gives_and_costs(comparison)], fresh=True)
+    return Part("ranking", title, [*blocks, *promises_compared(comparison), gives_and_costs(comparison)], fresh=True)
 
 
 def sections(v: Verdict, comparison: Comparison | None) -> list[Part]:

@@ -6,7 +6,9 @@ from sim.report import tables, words
 from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
+from sim.report.promise_tables import promises_of_run
 from sim.results.energy_sentences import energy_sentences
+from sim.results.money_sentences import image_or_chat
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.pool_words import from_warm_up
 from sim.results.retry_rules import rule_sentences
@@ -17,7 +19,8 @@ from sim.wording import in_gpus, percent
 
 def in_brief(v: Verdict, anchor: str, title: str, about: str) -> Part:
     """How a run went, in one sentence and the figures looked for first. about: what kind of run it is."""
-    return Part(anchor, title, [Lines([headline(v)], "answer"), Boxes(highlights(v)), Lines([about])], badge(v))
+    first: list[Block] = [Lines([headline(v)], "answer"), Boxes(highlights(v))]
+    return Part(anchor, title, [*first, *promises_of_run(v.run), Lines([about])], badge(v))
 
 
 def summary(v: Verdict, title: str, anchor: str, known: list[str]) -> Part:
@@ -45,7 +48,7 @@ def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
         *money_tables(v),
         tables.signups(v),
         tables.decisions(v),
-        promises(v.run),
+        in_time_within(v.run),
     ]
     said = [*rule_sentences(v.run), *energy_sentences(v.run), rule_of_life(v.run)]
     return Part(anchor, f"{title}: figures and tables", [*pictures(v, drawn), *shown, Lines(said)], level=3)
@@ -71,13 +74,14 @@ def badge(v: Verdict) -> tuple[str, str]:
 
 def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
+    things = image_or_chat(v.run).replace("image", "images").replace("chat", "chats")
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
     saturated = "no pool saturates" if math.isnan(first) else f"after the start; from {words.instant(v.run, first)}"
     if from_warm_up(v.run, first):
         saturated = f"after the start, when the warm-up ends, or earlier: {words.instant(v.run, first)}"
     return [
         ("in time", words.share(v.life.attainment), "of all requests"),
-        ("goodput", f"{words.count(v.full(v.goodput))}/s", "images in time, at the spec asked for"),
+        ("goodput", f"{words.count(v.full(v.goodput))}/s", f"{things} in time, at the spec asked for"),
         ("p95 latency", words.seconds(v.latency_of_all("p95")), "of all requests, served or not"),
         ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
@@ -107,7 +111,7 @@ def rule_of_life(run: Run) -> str:
     )
 
 
-def promises(run: Run) -> tables.Table:
+def in_time_within(run: Run) -> tables.Table:
     """The definition of 'in time' for each feature."""
     rows = [
         [name, str(facts["pool"]), words.share(facts["share"]), words.seconds(facts["slo"])]

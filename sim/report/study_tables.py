@@ -79,6 +79,7 @@ def options_table(found: Decision) -> Table:
         "worst regret": lambda row: written(found, row["worst_regret"]),
         "best in": lambda row: percent(row["best"]),
         "alive in": lambda row: percent(row["alive"]),
+        **({"promises kept in": lambda row: percent(row["promised"])} if "promised" in found.options else {}),
         "GPUs cost": lambda row: f"${amount(row['dollars'])}",
     }
     options = found.options.assign(place=found.options.index).sort_values("regret", kind="stable").to_dict("records")

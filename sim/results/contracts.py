@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim.results.intents import Window, window_of
 from sim.results.metrics import features_of, paid, pool_timeline
 from sim.results.run import Run
+from sim.scenario.serving_options import BATCHES
 from sim.wording import duration, in_gpus
 
 Floats = NDArray[np.float64]
@@ -160,6 +161,11 @@ def contract_sentences(run: Run) -> list[str]:
             f"{in_gpus(best)} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
             f"looks like the {duration(run.horizon - run.manifest['warm_up'])} of this run."
         )
+        if facts.get("runs", BATCHES) != BATCHES:
+            sentence += (
+                f" A GPU is as busy with one request as with {facts['max_batch']} at once, so fewer may do: 'meltpoint "
+                "size' finds how many."
+            )
         seconds, rate = longest_batch(run, pool), spot_rate_in_force(run, pool)
         often = terms.interruptions_per_hour if rate is None else rate
         if math.isfinite(seconds) and spot < full:

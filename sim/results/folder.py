@@ -29,6 +29,11 @@ from sim.writing import new_folder
 MANIFEST, TIMELINE = "manifest.json", "timeline.npz"
 TABLES = ("requests", "batches", "users", "decisions", "fleet", "killed")
 EXPECTED = "a folder written by 'meltpoint run', as it was written"
+WRITERS = {
+    "comparison.json": ("comparison", "compare"),
+    "size.json": ("size", "size"),
+    "decision.json": ("decision", "decide"),
+}
 DAMAGE = (  # what readers raise on the content of a damaged file
     *(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, EOFError),
     *(BadZipFile, NotImplementedError, TokenError, zlib.error, SyntaxError),
@@ -130,16 +135,18 @@ def required(manifest: SavedManifest) -> list[str]:
 
 def read_facts(folder: Path, name: str, wanted: str) -> dict[str, Any]:
     """A manifest as plain values. Raises BadInput where there is none, or one of another format."""
+    what, command = WRITERS.get(name, ("run", "run"))
+    expected = EXPECTED.replace("run", command)
     if not folder.is_dir():
-        raise BadInput("there is no such folder", file=folder, expected=EXPECTED)
+        raise BadInput("there is no such folder", file=folder, expected=expected)
     try:
         facts = read_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
-        message = f"this is not a saved run: no {name} to read ({wrong})"
-        raise BadInput(message, file=folder, expected=EXPECTED) from None
+        why = "it holds no" if isinstance(wrong, FileNotFoundError) else f"{wrong}, in"
+        raise BadInput(f"this is not a saved {what}: {why} {name}", file=folder, expected=expected) from None
     if not isinstance(facts, dict) or facts.get("format") != wanted:
         found = facts.get("format") if isinstance(facts, dict) else facts
-        message = f"this is not a saved run, or one of another version: its {name}"
+        message = f"this is not a saved {what}, or one of another version: its {name}"
         raise BadInput(message, file=folder, key="format", value=found, expected=wanted)
     return facts
 

@@ -2,6 +2,7 @@
 
 import math
 
+from sim.results.conservation import counts_tokens
 from sim.results.money import QUARTER, YEAR, Money, plan_of
 from sim.results.run import Run
 from sim.wording import duration, percent, usd
@@ -26,9 +27,14 @@ def money_sentences(run: Run, money: Money) -> list[str]:
     return [earned, *plan_sentences(run, money)]
 
 
-def each(dollars: float) -> str:
+def each(dollars: float, noun: str) -> str:
     """A price of one image in time, in words."""
-    return f"${dollars:.3g} per image in time" if math.isfinite(dollars) else "no image in time"
+    return f"${dollars:.3g} per {noun} in time" if math.isfinite(dollars) else f"no {noun} in time"
+
+
+def image_or_chat(run: Run) -> str:
+    """The noun of what images are counted in: where a pool runs steps, each chat counts as one."""
+    return "image or chat" if counts_tokens(run.manifest) else "image"
 
 
 def plan_sentences(run: Run, money: Money) -> list[str]:

@@ -19,7 +19,7 @@ from sim.results.intents import intents, window_of
 from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import Floats, bins, counted, default_bin, outcomes, recorded, refused_by
 from sim.results.money import Money, money_of
-from sim.results.money_sentences import each, money_sentences
+from sim.results.money_sentences import each, image_or_chat, money_sentences
 from sim.results.offered import with_offered_load
 from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
 from sim.results.pool_words import pool_sentence
@@ -230,9 +230,10 @@ def cost_sentence(v: Verdict) -> str:
     )
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
+    price = each(v.dollars_per_image, image_or_chat(v.run))
     return (
         f"{total} GPU-hour{'' if total == '1' else 's'} in service ({shares}){due}, ${amount(v.dollars)} "
-        f"({each(v.dollars_per_image)}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
+        f"({price}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
         f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
         f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."
     )

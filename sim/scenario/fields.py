@@ -86,6 +86,11 @@ class ScenarioFields(Strict):
     )
     overrides: dict[str, dict[str, Any]] = Field(default={}, description="named changes: nested keys with new values")
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether some pool runs steps: then a run knows first tokens and times per token."""
+        return any(pool.runs == STEPS for pool in self.pools.values())
+
     def check_route(self, name: str, feature: Feature) -> None:
         """Refuse a region that nobody lives in, and requests that are sent to where something else is served."""
         if feature.region and feature.region not in self.demand.regions:

@@ -245,11 +245,6 @@ class Scenario(ScenarioFields):
         """The kind of a GPU (a replica, where it has several) of the slice: its place among those of the pool."""
         return bisect(self.kind_ends[pool][:-1], gpu)
 
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether some pool runs steps: then a run knows first tokens and times per token."""
-        return any(pool.runs == STEPS for pool in self.pools.values())
-
     def steps_of(self, spec: Spec, pool: str) -> list[Steps]:
         """What a request takes in a pool that runs steps or threads: on a mean GPU, then on each of several kinds."""
         found = [self.steps_on(spec, pool, kind) for kind in self.kinds_taken[pool] or [""]]

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.results.run import Run, load_run
 from sim.results.timeline import ERROR
+from sim.scenario.scenario import Scenario
 from sim.studies.answer_folder import COMPARISON, load_comparison
 from sim.studies.compare import Comparison
+from sim.studies.configurations import changes
+from sim.studies.promise import about_baseline
 from sim.studies.run_record import record_of
 from sim.units import fraction
 
@@ -84,7 +87,7 @@ class Regression:
 
 def read_regression(text: str) -> Regression | None:
     """A condition against a baseline; None where the words are of another kind. Raises BadInput."""
-    if "baseline" not in text.lower():
+    if not about_baseline(text):
         return None
     found = FORM.fullmatch(text.strip())
     expected = EXPECTED + ", ".join(FIGURES)
@@ -96,18 +99,38 @@ def read_regression(text: str) -> Regression | None:
         raise BadInput("this tolerance is no share", key="promise", value=text, expected=expected) from None
 
 
-def baseline_figures(saved: Path | str | Comparison | Run, playbook: str) -> dict[int, dict[str, Any]]:
-    """The figures of a playbook in a saved comparison, or of a saved run, by seed. Raises BadInput."""
-    if isinstance(saved, str | Path):
-        saved = load_comparison(Path(saved))[0] if (Path(saved) / COMPARISON).is_file() else load_run(Path(saved))
+@dataclass(frozen=True)
+class Baseline:
+    """Figures by seed, and a run of the same playbook where one was saved, which knows its scenario."""
+
+    figures: dict[int, dict[str, Any]]
+    run: Run | None = None
+
+    def changed(self, scenario: Scenario, playbook: str) -> dict[str, tuple[Any, Any]]:
+        """The keys of the scenario that differ now, with their values then and now; 'playbook' where that does."""
+        if self.run is None:
+            return {}
+        then = str(self.run.manifest["playbook"])
+        found = changes(self.run.manifest["scenario"], scenario.document)
+        return {**found, **({"playbook": (then, playbook)} if then != playbook else {})}
+
+
+def baseline_of(saved: Path | str | Comparison | Run, playbook: str) -> Baseline:
+    """A playbook in a saved comparison, or a saved run. Raises BadInput."""
+    runs: list[Run] = []
+    if isinstance(saved, str | Path) and (Path(saved) / COMPARISON).is_file():
+        saved, runs = load_comparison(Path(saved))
+    elif isinstance(saved, str | Path):
+        saved = load_run(Path(saved))
     if isinstance(saved, Run):
-        return {int(saved.manifest["seed"]): by_name(record_of(saved).figures)}
+        return Baseline({int(saved.manifest["seed"]): by_name(record_of(saved).figures)}, saved)
     under = [label for label, about in saved.configurations.items() if about["playbook"] == playbook]
     label = under[0] if len(under) == 1 and playbook not in saved.playbooks else playbook
     if label not in saved.playbooks:
         expected = f"a comparison with this playbook; it has {', '.join(saved.playbooks)}"
         raise BadInput("the baseline has no such playbook", key="baseline", value=playbook, expected=expected)
-    return {int(str(seed)): by_name(row) for seed, row in saved.runs(label).to_dict("index").items()}
+    figures = {int(str(seed)): by_name(row) for seed, row in saved.runs(label).to_dict("index").items()}
+    return Baseline(figures, dict(zip(saved.playbooks, runs, strict=False)).get(label))
 
 
 def by_name(figures: Mapping[Any, Any]) -> dict[str, Any]:

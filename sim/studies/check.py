@@ -2,31 +2,32 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.latencies import in_words as time_in_words
-from sim.results.latencies import quantile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
+from sim.studies.baseline import FIGURES, USUAL, Baseline, Regression, baseline_of, by_name, read_regression
 from sim.studies.compare import Comparison
+from sim.studies.configurations import SERVICE
+from sim.studies.earlier import shown
 from sim.studies.executors import Executor, Report, itself
-from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
+from sim.studies.intervals import FEWEST, NONE, t_interval
 from sim.studies.looks import refuse_unusable
-from sim.studies.promise import KINDS, Condition, parts_of, read_condition
+from sim.studies.playbook_names import name_of
+from sim.studies.promise import Condition, parts_of, read_condition
+from sim.studies.promise_findings import BROKEN, KEPT, UNDECIDED, Finding, between, counted, passed_over, shown_of
 from sim.studies.run_record import Record, record_of
 from sim.studies.runs import running
 from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.store import Cell, Store
-from sim.wording import amount, duration, percent, usd
+from sim.wording import amount, percent, usd
 
-KEPT, BROKEN, UNDECIDED = "kept", "broken", "undecided"
 CODES = {KEPT: 0, BROKEN: 1, UNDECIDED: 3}  # exit codes; 2 is bad input
 VERDICTS = {"meets": KEPT, "misses": BROKEN, "undecided": UNDECIDED}
 ALIVE = ("alive",)  # what is checked where a scenario promises nothing: every scenario defines it
@@ -34,31 +35,12 @@ Rule = Condition | Regression
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One promise as the runs show it.
-
-    held: of how many runs it is kept, of `seeds`. reached, limit: in words, with their unit. margin: by how much it is
-    kept (0 or more) or broken, the mean over the runs with its 95 % interval (nan: none), as a share: points where the
-    promise is about a share, else part of the limit or the baseline. why: what the verdict rests on. note: what it
-    passes over.
-    """
-
-    promise: str
-    verdict: str
-    held: int
-    seeds: int
-    reached: str
-    limit: str
-    margin: float
-    low: float
-    high: float
-    why: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Check:
-    """All promises of a scenario under one playbook."""
+    """All promises of a scenario under one playbook.
+
+    changed: keys that the baseline has otherwise, then and now. kept_out: the share of the people who came to sign up
+    that had not been let in at the horizon.
+    """
 
     title: str
     playbook: str
@@ -66,6 +48,21 @@ class Check:
     runs: float
     confidence: float
     findings: list[Finding]
+    changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    kept_out: float = 0.0
+
+    @property
+    def since(self) -> str:
+        """A sentence on what differs from the scenario of the baseline, and whether its people may; '' for nothing."""
+        if not self.changed:
+            return ""
+        said = "; ".join(f"{key} {shown(before)} -> {shown(now)}" for key, (before, now) in self.changed.items())
+        others = "" if self.same_people else " People or their requests differ, so runs share only their seeds."
+        return f"Changed since the baseline: {said}.{others}"
+
+    @property
+    def same_people(self) -> bool:
+        return all(key.split(".")[0] in (*SERVICE, "playbook") for key in self.changed)
 
     @property
     def verdict(self) -> str:
@@ -112,10 +109,11 @@ def check(
     saved comparison or run, for promises like 'in time no worse than baseline', which are about means, paired by seed.
     store: where runs are kept, False for nowhere. Raises BadInput, before any run.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rules = promised(scenario, promises, against=baseline is not None)
-    before = {} if baseline is None else baseline_figures(baseline, name)
+    then = Baseline({}) if baseline is None else baseline_of(baseline, name)
+    before = then.figures
     numbers = tuple(range(1, seeds + 1))
     regressions = any(isinstance(rule, Regression) for rule in rules.values())
     if regressions and not set(before) & set(numbers):
@@ -131,20 +129,17 @@ def check(
         else:
             look = look_of(rule, numbers, records, runs, confidence)
             found.append(passed_over(finding(text, rule, look, records), rule, records))
-    return Check(scenario.title, name, numbers, runs, confidence, found)
+    out = float(np.mean([record.kept_out for record in records]))
+    return Check(scenario.title, name, numbers, runs, confidence, found, then.changed(scenario, name), out)
 
 
 def check_run(run: Run, scenario: Scenario) -> Check:
     """Hold one run to the promises of its scenario: each is kept or broken by this run, whatever others would do."""
-    records = [record_of(run)]
-    seeds, found = (int(run.manifest["seed"]),), []
-    for text, rule in promised(scenario, None, against=False).items():
-        assert isinstance(rule, Condition)
-        margin = rule.margin(records[0])
-        verdict, held = (KEPT, 1) if margin >= 0 else (BROKEN, 0)
-        one = Finding(text, verdict, held, 1, *shown_of(rule, records), margin, *NONE)
-        found.append(passed_over(one, rule, records))
-    return Check(scenario.title, run.manifest["playbook"], seeds, 1.0, math.nan, found)
+    rules = promised(scenario, None, against=False)
+    record, seeds = record_of(run), (int(run.manifest["seed"]),)
+    found = [counted(text, rule, [record]) for text, rule in rules.items() if isinstance(rule, Condition)]
+    name, out = run.manifest["playbook"], record.kept_out
+    return Check(scenario.title, name, seeds, 1.0, math.nan, found, kept_out=out)
 
 
 def promised(scenario: Scenario, promises: Sequence[str] | None, *, against: bool) -> dict[str, Rule]:
@@ -163,11 +158,6 @@ def promised(scenario: Scenario, promises: Sequence[str] | None, *, against: boo
     return rules
 
 
-def reached(rule: Condition, record: Record) -> float:
-    """What is shown of one run: for `alive`, the share of requests in time."""
-    return float(record.figures["attainment"]) if rule.kind == "alive" else rule.reached(record)
-
-
 def look_of(rule: Condition, seeds: Sequence[int], records: Sequence[Record], runs: float, confidence: float) -> Look:
     """One promise in all runs, judged as in a search for a fleet."""
     margins = tuple(rule.margin(one) for one in records)
@@ -182,55 +172,12 @@ def finding(text: str, rule: Condition, look: Look, records: Sequence[Record]) -
     low, high = t_interval(look.margins)
     if verdict == UNDECIDED:
         many = clean_runs(look.runs, look.confidence)
-        counted = f" {why_counted(look)}, so runs are only counted." if look.counted else ""
+        only = f" {why_counted(look)}, so runs are only counted." if look.counted else ""
         why = (
             f"kept in {look.kept} of {len(look.margins)} runs, which does not tell whether {percent(look.runs)} of all "
-            f"would keep it.{counted} More --seeds narrow it down; {many} are enough if none breaks it."
+            f"would keep it.{only} More --seeds narrow it down; {many} are enough if none breaks it."
         )
     return Finding(text, verdict, look.kept, len(look.margins), *shown, float(np.mean(look.margins)), low, high, why)
-
-
-def passed_over(one: Finding, rule: Condition, records: Sequence[Record]) -> Finding:
-    """The verdict, with the requests that still wait at the horizon where it is kept because of them."""
-    share = float(np.mean([rule.open_end(record) for record in records]))
-    if one.verdict == BROKEN or not share:
-        return one
-    said = (
-        f"{percent(share)} of requests are unfinished at the horizon and count as neither lost nor served; it would be "
-        "broken if they failed"
-    )
-    return replace(one, note=said)
-
-
-def shown_of(rule: Condition, records: Sequence[Record]) -> tuple[str, str]:
-    """What runs reached, and the limit, in words."""
-    times = rule.kind == "within"
-    quantiles = [quantile(r.histogram(KINDS[rule.what], rule.of), rule.target) for r in records if times]
-    return in_words(rule, [reached(rule, record) for record in records], quantiles)
-
-
-def in_words(rule: Condition, values: Sequence[float], quantiles: Sequence[float]) -> tuple[str, str]:
-    """What runs reached on average, with its interval, and the limit; quantiles: of each run, where it is of a time."""
-    mean = float(np.mean(values))
-    if rule.kind in ("costs", "earns"):
-        sign = "<=" if rule.kind == "costs" else ">="
-        return between(usd, mean, mean_interval(values)), f"{sign} {usd(rule.target)}"
-    if math.isnan(mean):
-        return "nobody was there", percent(rule.target)
-    shown = between(percent, mean, mean_interval(values, "share"))
-    if rule.kind == "alive":
-        return f"{shown} in time", "the scenario's 'alive'"
-    if rule.kind == "within":
-        typical = quantile_interval(quantiles, 0.5)  # of the median run: one that never ends hides no other
-        time = between(time_in_words, float(np.median(quantiles)), typical)
-        return f"{time}; {shown} within {duration(rule.seconds)}", f"<= {duration(rule.seconds)}"
-    return shown, f"{'<=' if rule.kind == 'at most' else '>='} {percent(rule.target)}"
-
-
-def between(write: Any, mean: float, interval: Interval) -> str:
-    """A mean with its interval, where there is one."""
-    low, high = interval
-    return f"{write(mean)} ({write(low)} to {write(high)})" if low < high else str(write(mean))
 
 
 def against(

@@ -30,7 +30,7 @@ def choice(comparison: Comparison) -> list[str]:
     if not order:
         return [none_alive(comparison), *caveats(comparison, comparison.ranking[0])]
     best, *others = order
-    found = [chosen_sentence(comparison, best, len(order))]
+    found = [chosen_sentence(comparison, best, len(order)), *broken_sentence(comparison, best)]
     if others:
         found.append(runner_up_sentence(comparison, best, others[0]))
     found += [cost_sentence(comparison, name) for name in order[:2]]
@@ -50,12 +50,20 @@ def caveats(comparison: Comparison, best: str) -> list[str]:
 def objective_sentence(comparison: Comparison) -> str:
     """What playbooks are ranked by, for the head of a table."""
     objective = comparison.objective
-    people = f"All {comparison.noun}s meet the same people." if comparison.same_people else PEOPLE_DIFFER
-    quality = "; a degraded image counts by its stated quality" if comparison.by in ("images", "cost") else ""
+    chats = " and a chat as an image" if "p95_first_token" in comparison.table else ""
+    counts = f"; a degraded image counts by its stated quality{chats}" if comparison.by in ("images", "cost") else ""
     return (
-        f"Ranked by {objective.says}{quality}. Staying alive with every seed is a condition: {comparison.noun}s "
-        f"that do not are listed last. {people}"
+        f"Ranked by {objective.says}{counts}. Staying alive with every seed is a condition: {comparison.noun}s "
+        f"that do not are listed last. {who_comes(comparison)}"
     )
+
+
+def who_comes(comparison: Comparison) -> str:
+    """Whether all runs of a seed meet the same people."""
+    if not comparison.same_people:
+        return PEOPLE_DIFFER
+    brought = ", apart from those whom images bring" if "growth_lost" in comparison.table else ""
+    return f"All {comparison.noun}s meet the same people{brought}."
 
 
 def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
@@ -77,6 +85,18 @@ def chosen_sentence(comparison: Comparison, best: str, alive: int) -> str:
         f"'{best}' comes first: {why} Not all meet the same people, so it is a choice only if demand and behaviour are "
         "yours to choose."
     )
+
+
+def broken_sentence(comparison: Comparison, best: str) -> list[str]:
+    """The promises of the scenario that the best breaks, and the playbooks that are alive and break none."""
+    broken = comparison.broken
+    if not broken[best]:
+        return []
+    keep = [name for name in comparison.alive if not broken[name]]
+    others = (
+        f"{quoted(keep)} break{'s' if len(keep) == 1 else ''} none" if keep else "no other that stays alive keeps all"
+    )
+    return [f"But '{best}' breaks what the scenario promises: {names_in_words(broken[best])}; {others}."]
 
 
 def none_alive(comparison: Comparison) -> str:
@@ -178,10 +198,13 @@ def other_objectives(comparison: Comparison, best: str) -> list[str]:
         means = {playbook: comparison.mean(playbook, other.figure) for playbook in comparison.alive}
         first = min(means, key=lambda playbook: other.rank_key(means[playbook]))
         if other.rank_key(means[first]) < other.rank_key(means[best]):
-            found.append(
-                f"By {other.title}, '{first}' would come first: {other.written(means[first])} against "
-                f"{other.written(means[best])} (--by {name})."
-            )
+            ours, theirs = comparison.runs(first), comparison.runs(best)
+            apart = difference_of(ours, theirs.reindex(ours.index), other.figure)
+            unclear = ", which these seeds do not establish" if apart.p >= ALPHA else ""
+            one, another = other.written(means[first]), other.written(means[best])
+            by = f", {other.apart(abs(apart.mean))} apart" if one == another else ""
+            said = f"'{first}' would come first: {one} against {another}{by}{unclear}"
+            found.append(f"By {other.title}, {said} (--by {name}).")
     return found
 
 

@@ -18,8 +18,9 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
-from sim.studies.intervals import AHEAD, precise_after
+from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
+from sim.studies.promise_findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.store import Cell, Store
@@ -37,6 +38,8 @@ class Comparison:
         seeds), p, and p_holm, corrected for the number of playbooks.
     fairness: one row per playbook, seed and group of people (see sim.results.fairness); empty where no rows of people
         were recorded.
+    promises: one row per playbook and promise of its scenario: kept in how many of the runs, what they reached, the
+        limit, and what that passes over.
     configurations: title, playbook and digest of the scenario by label; empty where playbooks of one scenario are
         compared. Labels are then what 'playbook' means in all tables. same_people: False where their demand differs.
     """
@@ -50,10 +53,21 @@ class Comparison:
     by: str = "images"  # the objective
     configurations: dict[str, dict[str, Any]] = field(default_factory=dict)
     same_people: bool = True
+    promises: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def objective(self) -> Objective:
         return objective_called(self.by)
+
+    @property
+    def broken(self) -> dict[str, list[str]]:
+        """By playbook, the promises of its scenario that some run breaks, each with how many runs keep it."""
+        found: dict[str, list[str]] = {name: [] for name in self.playbooks}
+        for row in self.promises.to_dict("records"):
+            if row["held"] < row["seeds"] and row["reached"] != NOT_JUDGED:
+                kept = f"kept with {row['held']} of {row['seeds']} seeds"
+                found[row["playbook"]].append(f"'{row['promise']}' ({kept})")
+        return found
 
     @property
     def noun(self) -> str:
@@ -83,7 +97,7 @@ class Comparison:
 
 def compare(
     scenario: Given,
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     seeds: int | Sequence[int] = 5,
     by: str = "images",
@@ -108,9 +122,12 @@ def compare(
     seeds that are done, if there is one. Raises BadInput.
     """
     objective = objective_called(by)
+    refuse_imprecise(until)
     parts = configurations(scenario, playbooks)
     refuse_without_prices(parts, by)
-    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    for part in parts:
+        own_promises(part.scenario)  # refused now if one cannot be read
+    numbers = numbers_of(seeds)
     if not numbers:
         raise BadInput("a comparison takes one seed or more", key="seeds", value=seeds, expected="1, 2, ...")
     jobs = jobs_of(parts, numbers, engine)
@@ -144,6 +161,13 @@ def compare(
     return compared(parts, done, numbers, by, about), shown
 
 
+def numbers_of(seeds: Any) -> list[int]:
+    """The seeds, each once: how many, or which; none where it is neither."""
+    if type(seeds) is int:
+        return list(range(1, seeds + 1))
+    return list(dict.fromkeys(seeds)) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else []
+
+
 def compared(
     parts: Sequence[Configuration],
     done: Sequence[tuple["Job", Record]],
@@ -164,7 +188,18 @@ def compared(
         by,
         about,
         same_people([part.scenario for part in parts]),
+        promises_of(parts, done),
     )
+
+
+def promises_of(parts: Sequence[Configuration], done: Sequence[tuple["Job", Record]]) -> pd.DataFrame:
+    """How the runs of each label keep the promises of its scenario; empty where none makes any."""
+    rows = []
+    for part in parts:
+        found = own_findings(part.scenario, [record for job, record in done if job.label == part.label])
+        columns = ("promise", "held", "seeds", "reached", "limit", "note")
+        rows += [{"playbook": part.label, **{name: getattr(one, name) for name in columns}} for one in found]
+    return pd.DataFrame(rows)
 
 
 def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:

@@ -18,6 +18,7 @@ from sim.scenario.document import explained
 from sim.scenario.fields import UNLIMITED
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
+from sim.studies.playbook_names import names_of
 from sim.studies.store import LABELS
 from sim.studies.sweep import changed, scenario_with
 
@@ -43,10 +44,10 @@ class Configuration:
         return {"title": self.scenario.title, "playbook": name, "scenario": self.scenario.digest}
 
 
-def configurations(given: Given, playbooks: Sequence[str] | None = None) -> list[Configuration]:
+def configurations(given: Given, playbooks: str | Sequence[str] | None = None) -> list[Configuration]:
     """The playbooks of one scenario (all where None), or labels with scenarios and playbooks. Raises BadInput."""
     if isinstance(given, Scenario):
-        names = list(dict.fromkeys(playbooks)) if playbooks else list(given.playbooks)
+        names = names_of(playbooks) or list(given.playbooks)
         found = [Configuration(name, given, name) for name in names]
     else:
         if playbooks is not None:

@@ -6,7 +6,7 @@ most that knowing the future beforehand could be worth (Raiffa and Schlaifer 196
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,19 +16,22 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import refuse_unknown_kind, served_pools, with_gpus
 from sim.studies.intervals import Interval, holm, mean_interval, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
+from sim.studies.playbook_names import name_of, names_of
+from sim.studies.promise_findings import own_promises
+from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Uncertain, as_uncertain
 from sim.wording import in_gpus
 
 APART = 1_000_000  # between the seeds of one future; also the most futures
+FATES = ("alive", "promised")
 SAME = 1e-9  # relative: losses as close as this are equal, and the cheaper option is chosen
 LOSSES = {
     "money": "GPU cost less revenue",
@@ -63,7 +66,8 @@ class Decision:
     by: what a loss is, a key of LOSSES; dollars of the whole service, or images. options: one row per option of the
     menu, in its order: gpus, playbook, label, the columns of `regrets` and of regret its interval (regret_low,
     regret_high: Student's t over futures, 95 %), alive (share of the runs, with its interval alive_low and alive_high),
-    dollars (GPU cost), and against the option chosen more_lost with its interval (more_low, more_high) and p by Holm.
+    promised (of a scenario with promises: the share of the runs that keep all but those against a baseline), dollars
+    (GPU cost), and against the option chosen more_lost with its interval (more_low, more_high) and p by Holm.
     runs: one row per future and option: future, the inputs, gpus, playbook, loss, regret, alive, dollars, images.
     best: the row of the option chosen, None where none is alive often enough; minimax: of the least worst regret.
     planned: futures; fewer are done after an interrupt. seed_sd, future_sd: standard deviations of the chosen option's
@@ -128,7 +132,7 @@ class Decision:
 def decide(
     scenario: Scenario | Uncertain,
     fleets: Sequence[int] | None = None,
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     futures: int = 50,
     seeds: int = 1,
@@ -166,7 +170,7 @@ def decide(
     found: dict[tuple[int, int, int], dict[str, Any]] = {}
     try:
         with running(executor, processes, store, progress) as study:
-            for place, figures in study.each(cells, lambda record: record.figures):
+            for place, figures in study.each(cells, with_promises(inputs.scenario)):
                 found[labels[place]] = figures
     except KeyboardInterrupt:
         pass
@@ -180,7 +184,7 @@ def decide(
             "playbook": menu[place][1],
             "option": place,
             "loss": loss(by, figures, found.get((future, seed, -1)), image_worth or 0.0),
-            "alive": bool(figures["alive"]),
+            **{name: bool(figures[name]) for name in FATES if name in figures},
             "dollars": float(figures["dollars"]),
             "images": float(figures["images_worth"]),
         }
@@ -191,6 +195,14 @@ def decide(
     stay = {pool: inputs.scenario.pools[pool].gpus for pool in served_pools(inputs.scenario) if pool != where}
     found_by = judged(pd.DataFrame(rows), menu, by, where, alive, len(done), seeds, futures, inputs)
     return replace(found_by, kind=of_kind, stay=stay)
+
+
+def with_promises(scenario: Scenario) -> Callable[[Record], dict[str, Any]]:
+    """The figures of a run, and whether it keeps all that its scenario promises, where it does. Raises BadInput."""
+    rules = [rule for rule in own_promises(scenario).values() if rule is not None]
+    if not rules:
+        return lambda record: record.figures
+    return lambda record: {**record.figures, "promised": all(rule.margin(record) >= 0 for rule in rules)}
 
 
 def cells_of(menu: Sequence[tuple[int, str]], worlds: Mapping[int, Scenario], seed: int, by: str) -> list[Cell]:
@@ -207,7 +219,7 @@ def cells_of(menu: Sequence[tuple[int, str]], worlds: Mapping[int, Scenario], se
 
 
 def menu_of(
-    inputs: Uncertain, fleets: Sequence[int] | None, playbooks: Sequence[str] | None, pool: str | None
+    inputs: Uncertain, fleets: Sequence[int] | None, playbooks: str | Sequence[str] | None, pool: str | None
 ) -> tuple[str, list[tuple[int, str]]]:
     """The pool that is decided about, and the options: GPUs and playbook. Raises BadInput."""
     scenario, pools = inputs.scenario, served_pools(inputs.scenario)
@@ -219,9 +231,7 @@ def menu_of(
         message = "a fleet that is on the menu cannot be uncertain"
         raise BadInput(message, key=f"pools.{where}.gpus", expected="a number, or no --fleets")
     sizes = list(dict.fromkeys(fleets)) if fleets else [scenario.pools[where].gpus]
-    names = list(dict.fromkeys(playbooks)) if playbooks else list(scenario.playbooks)
-    for name in names:
-        chosen(scenario, name)
+    names = [name_of(scenario, name) for name in names_of(playbooks) or scenario.playbooks]
     if len(sizes) * len(names) < 2:
         raise BadInput("a decision needs two options", key="fleets", value=sizes, expected="more fleets or playbooks")
     return where, [(gpus, name) for gpus in sizes for name in names]
@@ -283,8 +293,8 @@ def judged(
     options.insert(2, "label", labels_of(menu))
     options[["regret_low", "regret_high"]] = [t_interval(row) for row in regret]
     options["regret_low"] = options["regret_low"].clip(lower=0)
-    means = runs.groupby("option")[["alive", "dollars", "images"]].mean()
-    options[["alive", "dollars", "images"]] = means
+    shown = [name for name in (*FATES, "dollars", "images") if name in runs]
+    options[shown] = runs.groupby("option")[shown].mean()
     options[["alive_low", "alive_high"]] = alive_intervals(runs, seeds)
     eligible = options[options["alive"] >= alive - SAME]
     best = None if eligible.empty else least(eligible, "regret")

@@ -17,7 +17,14 @@ def sentences(found: Decision) -> list[str]:
         return ["INTERRUPTED: no future is done yet; the same command goes on where this one stopped."]
     lines = [choice(found)]
     if found.best is not None:
-        lines += [*mostly_dead(found), *runner_up(found), *cheaper(found), *by_worst(found), *at_an_end(found)]
+        lines += [
+            *mostly_dead(found),
+            *promised(found),
+            *runner_up(found),
+            *cheaper(found),
+            *by_worst(found),
+            *at_an_end(found),
+        ]
     return [*lines, *information(found), *basis(found)]
 
 
@@ -92,6 +99,23 @@ def mostly_dead(found: Decision) -> list[str]:
         other = f"with --alive {100 * OFTEN:.0f}% it would be {row['label']}, whose regret is "
         other += written(found, row["regret"])
     return [f"NOT ALIVE in most futures: losses alone choose it, and no condition asks for more; {other}."]
+
+
+def promised(found: Decision) -> list[str]:
+    """How often the choice keeps what the scenario promises, and what would, where it seldom does."""
+    assert found.best is not None
+    if "promised" not in found.options:
+        return []
+    kept, of_all = found.options["promised"], "futures" if found.seeds == 1 else "runs"
+    said = f"It keeps all that the scenario promises in {percent(kept[found.best])} of {of_all}"
+    if kept[found.best] >= OFTEN:
+        return [f"{said}."]
+    often = found.options[(kept >= OFTEN) & (found.options["alive"] >= found.alive - SAME)]
+    if often.empty:
+        return [f"{said}; no option of the menu that may be chosen does so in {percent(OFTEN)}."]
+    row: Any = often.loc[least(often, "regret")]
+    instead = f"{row['label']} does so in {percent(row['promised'])}, with a regret of {written(found, row['regret'])}"
+    return [f"{said}; of those that do in {percent(OFTEN)} or more, {instead}, has the least."]
 
 
 def life(found: Decision, row: Any) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
 from sim.studies.runs import running
 from sim.studies.search import Look, smallest
@@ -45,6 +45,7 @@ class Multiple:
     interrupted: bool = False
     silent: bool = False  # no request was decided in any run
     open_end: float = 0.0  # of the answer's runs, as in Size
+    kept_out: float = 0.0
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
 
@@ -66,12 +67,12 @@ def demand_multiple(
     It multiplies the people, clients and recordings of every source, so that retries follow. Other arguments are as in
     size. Raises BadInput.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     first, fresh = range(1, seeds + 1), range(seeds + 1, 2 * seeds + 1)
     answer = beyond = None
-    holds, interrupted, open_end = math.nan, False, 0.0
+    holds, interrupted, open_end, kept_out = math.nan, False, 0.0, 0.0
     with running(executor, processes, store, progress) as study:
         looks = Looks(study, rule)
         try:
@@ -81,6 +82,7 @@ def demand_multiple(
             beyond = look_at(scenario, near + 1 / FINENESS, looks, fresh, "verify")
             holds = near
             open_end = float(np.mean([run.open_end for run in looks.seen(answer)])) if answer else 0.0
+            kept_out = float(np.mean([run.kept_out for run in looks.seen(answer)])) if answer else 0.0
         except KeyboardInterrupt:
             interrupted = True
     target = rule.promise.target
@@ -96,6 +98,7 @@ def demand_multiple(
         confidence=confidence,
         interrupted=interrupted,
         open_end=open_end,
+        kept_out=kept_out,
         silent=bool(looks.known) and not any(one.judged for _, found in looks.known.values() for one in found),
     )
 

@@ -171,3 +171,8 @@ def small_slice(scenario: Scenario) -> Scenario:
         return s.with_(scale=scale, pools=fleets, cells=cells)
     except BadInput:
         return s
+
+
+def wider(places: Mapping[str, int], steps: int) -> dict[str, int]:
+    """Each pool larger by an eighth of itself, or by one, as often as this."""
+    return {p: math.ceil(place * (1 + steps / 8)) + steps for p, place in places.items()}

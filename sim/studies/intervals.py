@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special  # scipy.stats would take most of a second to import, and asks the same functions
 
+from sim.errors import BadInput
+
 CONFIDENCE = 0.95
 FEWEST = 3  # runs; with two, one t quantile is 12.7 standard errors, and no interval of it helps anybody
 
@@ -178,6 +180,12 @@ def quantile_interval(values: ArrayLike, share: float) -> Interval:
 
 
 AHEAD = 5  # further runs for which an interval must stay as narrow, so that a lucky few do not end a study
+
+
+def refuse_imprecise(until: float | None) -> None:
+    """Raise BadInput for a precision that no number of seeds reaches, or that any does."""
+    if until is not None and not 0 < until < 1:
+        raise BadInput("this precision cannot be asked for", key="until", value=until, expected="a share, like 0.02")
 
 
 def precise_after(values: ArrayLike, precision: float, kind: Kind = "any") -> int | None:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
 from sim.results.money import money_of, of_service
@@ -23,6 +22,7 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.slices import as_ratio, divides
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import served_pools
+from sim.studies.playbook_names import name_of
 from sim.studies.rescue import Rescue, rescue
 from sim.studies.search import smallest
 from sim.studies.store import Cell
@@ -166,7 +166,7 @@ def order_by(
     seconds from arrival to service. lots: in which it comes, independent of each other; enough: of them, all where
     None. Runs have all GPUs at once. Raises BadInput.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     pools = served_pools(scenario)
     where = pool or pools[0]
     if where not in scenario.pools or (pool is None and len(pools) > 1):

@@ -1,5 +1,6 @@
 """What a search saw at each fleet, or multiple of demand: the runs there, and how well they keep a promise."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +40,7 @@ class Seen:
     grain: float = 0.0  # by how much one request more or less changes the margin
     judged: bool = True  # whether any request was decided
     open_end: float = 0.0  # the share of requests unfinished at the horizon, where the promise passes over them
+    kept_out: float = 0.0  # the share of people who came to sign up and had not been let in at the horizon
 
 
 def seen(record: Record, promise: Promise) -> Seen:
@@ -57,6 +59,7 @@ def seen(record: Record, promise: Promise) -> Seen:
         grain=promise.grain(record),
         judged=record.total(DECIDED) > 0,
         open_end=promise.open_end(record),
+        kept_out=record.kept_out,
     )
 
 
@@ -116,6 +119,7 @@ class Looks:
             if not unlimited:
                 share = self.rule.promise.target > 0
                 row = row_of(look, found, scenario, stage, self.pools, share=share)
+                self.rows = {one: shown for one, shown in self.rows.items() if one not in earlier}  # of fewer runs
                 self.rows[key] = {**row, **(about or {})}
         return self.known[key][0]
 
@@ -159,6 +163,13 @@ def row_of(
         "kwh": float(np.mean([s.kwh for s in found])),
         **several,
     }
+
+
+def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: float) -> float:
+    """When first requests first keep more than these GPUs busy: the start of a window between two instants, or nan."""
+    offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
+    beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
+    return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
 
 
 def enough(look: Look) -> bool:

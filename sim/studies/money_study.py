@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.money import Money, money_of
 from sim.results.run import Run
@@ -14,6 +13,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import with_gpus
 from sim.studies.intervals import t_interval
+from sim.studies.playbook_names import name_of
 from sim.studies.store import Cell
 
 HOUR = 3600.0
@@ -62,7 +62,7 @@ def money_study(
     Raises BadInput where the scenario has no prices. engine, executor, processes: as in compare. An interrupt gives the
     seeds that are done, if there is one.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     if not any(tier.price.dollars for tier in scenario.tiers.values()):
         expected = "a tier that pays, like plus: {price: $20 per month}"
         raise BadInput("the scenario has no prices, so it earns nothing", key="tiers", expected=expected)

@@ -21,8 +21,12 @@ def out_of_reach(runs: Sequence[Seen], promise: Promise) -> str:
     if math.isnan(reached):
         some = "" if all(math.isnan(run.measure) for run in runs) else "in some runs "
         return f"{some}nobody is there to keep it to"
+    if kept := sum(run.margin >= 0 for run in runs):
+        return f"even if nobody had to wait for a GPU, only {kept} of {len(runs)} runs would keep the promise"
     shares = pd.DataFrame([run.refused for run in runs]).fillna(0.0).mean().sort_values(ascending=False)
     falls_short = f"reach {percent(reached)} of the {percent(promise.target)} promised"
+    if any(one.kind == "at most" for one in promise.conditions):
+        falls_short = f"reach {percent(reached)} where at most {percent(promise.target)} is promised"
     missed = falls_short if promise.target else "break the promise"
     if len(shares) and shares.sum() > abs(reached - promise.target) / 2:
         why = f"{percent(shares.sum())} of attempts are refused ({', '.join(shares.index)}), whatever the fleet"

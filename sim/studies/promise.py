@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.results.timeline import ABANDONED, ATTEMPTS, DECIDED, IN_TIME, INTENTS, LOST, REASON, SERVED
+from sim.scenario.fields import ScenarioFields
 from sim.scenario.scenario import Scenario
 from sim.studies.fleets import served_pools
 from sim.studies.objectives import over
@@ -200,9 +201,14 @@ def read_promise(text: str | None, scenario: Scenario) -> Promise:
 
     None: what the scenario itself promises, apart from comparisons with a baseline; where that is nothing, 'alive'.
     """
-    own = [one for one in scenario.promises if "baseline" not in one]
+    own = [part for one in scenario.promises for part in parts_of(one) if not about_baseline(part)]
     parts = parts_of((" and ".join(own) or "alive") if text is None else text)
     return Promise(" and ".join(parts), tuple(read_condition(part, scenario) for part in parts))
+
+
+def about_baseline(part: str) -> bool:
+    """Whether a condition is a comparison with a baseline, which only a check reads."""
+    return "baseline" in part.lower()
 
 
 def parts_of(text: str) -> list[str]:
@@ -213,7 +219,7 @@ def parts_of(text: str) -> list[str]:
     return parts
 
 
-def read_condition(text: str, scenario: Scenario) -> Condition:
+def read_condition(text: str, scenario: ScenarioFields) -> Condition:
     """One condition. Raises BadInput."""
     for kind, form in FORMS.items():
         if found := re.fullmatch(form, text.strip(), re.IGNORECASE):
@@ -225,7 +231,7 @@ def read_condition(text: str, scenario: Scenario) -> Condition:
     raise BadInput("this promise cannot be read", key="promise", value=text, expected=EXPECTED)
 
 
-def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> Condition:
+def condition_of(kind: str, said: dict[str, str | None], scenario: ScenarioFields) -> Condition:
     """A condition from the parts of its sentence. Raises ValueError."""
     of = (said.get("of") or "").strip()
     of = "" if of.lower() in EVERYBODY and of not in (*scenario.tiers, *scenario.features) else of
@@ -253,7 +259,7 @@ def condition_of(kind: str, said: dict[str, str | None], scenario: Scenario) -> 
     return Condition("in time", share, of, windows=1.0 if windows == "every" else fraction(windows.split(" of")[0]))
 
 
-def money_condition(kind: str, what: str, text: str, scenario: Scenario) -> Condition:
+def money_condition(kind: str, what: str, text: str, scenario: ScenarioFields) -> Condition:
     """A condition about dollars. Raises ValueError."""
     if kind == "costs":
         most = dollars(text)

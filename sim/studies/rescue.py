@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.policies.playbook import Step
 from sim.policies.supply import ScheduledCapacity
@@ -24,6 +23,7 @@ from sim.results.timeline import DECIDED, IN_TIME
 from sim.results.verdict import life
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, run_of, working
+from sim.studies.playbook_names import name_of
 from sim.studies.store import Cell
 from sim.wording import names_in_words
 
@@ -130,11 +130,12 @@ def rescue(
     throughout, and so are faults in the playbook. The trigger is every fault and every spike beside other demand. A
     run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
     can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
-    definition of alive decides, or `keep` of all images wanted. An instant saves if most seeds are saved. Both ends and
-    the quarters are looked at first, then the change between two of them is bisected; an interrupt of that gives what
-    is known by then. Raises BadInput for an unknown playbook, or one without a step to delay.
+    definition of alive decides, or `keep` of all images wanted; so too where no run without it is alive. An instant
+    saves if most seeds are saved. Both ends and the quarters are looked at first, then the change between two of them
+    is bisected; an interrupt of that gives what is known by then. Raises BadInput for an unknown playbook, or one
+    without a step to delay.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
         raise BadInput("this playbook does nothing, so it saves nobody", key="playbook", value=name, expected="steps")
     if not 0 < by < math.inf or seeds < 1:
@@ -148,6 +149,8 @@ def rescue(
         known = looks.known
         looks.at(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
         (calm,) = looks.runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
+        if not any(one.alive for one in calm):  # without the trigger too, so that this is not what it is saved from
+            names, calm = [], known[scenario.horizon]
         standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
         latest, too_late = turning_point(standard.shares_saved(known))
         try:

@@ -102,7 +102,8 @@ def judged(found: Rescue) -> str:
     """The standard in words."""
     if not found.trigger:
         rule = "by its definition of alive" if found.keep is None else f"by {percent(found.keep)} of images in time"
-        return f"The scenario has no fault and no spike that could be left out, so a run is judged {rule}."
+        why = "The scenario has no fault or spike that could be left out, or is not alive without it"
+        return f"{why}, so a run is judged {rule}."
     against = f"Losses are against the images in time of the same people without the trigger ({found.trigger})"
     if math.isnan(found.trouble[0]):
         least = HEALTHY if found.keep is None else found.keep

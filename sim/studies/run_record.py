@@ -68,6 +68,12 @@ class Record:
         every = int(found.sum())
         return int(found[: limit + 1].sum()) / every if every else float("nan")
 
+    @property
+    def kept_out(self) -> float:
+        """The share of the people who came to sign up that had not been let in by the end: no promise counts them."""
+        came = float(self.figures["signups"])
+        return 1 - float(self.figures["let_in"]) / came if came else 0.0
+
     def places(self, scope: str) -> tuple[slice, slice]:
         """Where a tier or a feature stands among the tiers and features; all of them for none."""
         some, every = (lambda names: slice(names.index(scope), names.index(scope) + 1)), slice(None)

@@ -16,6 +16,7 @@ FEW = 3
 # By how much a run breaks a promise by far; and the gap between two groups of margins, in widths of the wider, that one
 # normal law leaves in one of twenty sets of four runs, and hardly ever in ten.
 BY_FAR, GAP = 0.1, 5.0
+ONE_BELOW = 0.05  # the share of sets of normal margins of which one is taken to lie apart
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,22 @@ class Look:
         return min(kept) - max(broken) > GAP * max(max(kept) - min(kept), max(broken) - min(broken))
 
     @property
+    def one_below(self) -> bool:
+        """Whether the lowest margin lies further below the others than one normal law leaves it in 5 % of samples
+        (Grubbs 1950), and another run as much lower would break the promise.
+
+        So it is near saturation: most runs keep the promise by about as much, and a few miss it by anything.
+        """
+        low, *others = sorted(self.margins)
+        if len(others) < 2 or low >= (below := float(np.mean(others)) - low):
+            return False
+        n, spread = len(self.margins), float(np.std(others, ddof=1))
+        return below > 1e-12 + spread * math.sqrt(n / (n - 1)) * float(special.stdtrit(n - 2, 1 - ONE_BELOW / n))
+
+    @property
     def counted(self) -> bool:
         """Whether the verdict rests on the count of runs alone, not on their margins."""
-        return self.stuck or self.by_requests or self.two_groups or len(self.margins) < 2
+        return self.stuck or self.by_requests or self.two_groups or self.one_below or len(self.margins) < 2
 
     @property
     def verdict(self) -> str:
@@ -68,9 +82,9 @@ class Look:
         smaller, with this confidence; undecided: so few runs do not tell.
 
         Margins of runs are about normal, unless some stay down and others recover, or single requests decide, or they
-        fall into two groups: so the bounds are those of a normal tolerance interval (noncentral t; Owen 1963), or else
-        of the count of runs alone (binomial). All are one-sided. What the count of these very runs contradicts is
-        undecided.
+        fall into two groups, or one lies far below the others: so the bounds are those of a normal tolerance interval
+        (noncentral t; Owen 1963), or else of the count of runs alone (binomial). All are one-sided. What the count of
+        these very runs contradicts is undecided.
         """
         n, margins = len(self.margins), np.array(self.margins)
         mean, spread = float(margins.mean()), float(margins.std(ddof=1)) if n > 1 else math.nan
@@ -94,6 +108,8 @@ def why_counted(look: Look) -> str:
         return "Some runs stay down while others recover"
     if look.two_groups:
         return "Some runs break it by far, and no run by little"
+    if look.one_below:
+        return "One run lies far below the others"
     return "Single requests decide whether a run keeps it"
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.studies.differences import RATIOS, mean_of
 from sim.studies.executors import Executor, Report
 from sim.studies.objectives import with_price
+from sim.studies.playbook_names import name_of
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
 from sim.studies.uncertain import Law, Uncertain
@@ -144,7 +144,7 @@ def sensitivity(
     (64). Raises BadInput, before any run, for a setting that cannot be simulated.
     """
     problem_of(inputs.laws)
-    name, _ = chosen(inputs.scenario, playbook)
+    name = name_of(inputs.scenario, playbook)
 
     def figure(study: Runs, places: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         worlds = [inputs.with_values(values) for values in places]

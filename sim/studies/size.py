@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Report
-from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice
-from sim.studies.intervals import AHEAD, precise_after
+from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice, wider
+from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.knee import knee
-from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable, seen
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, first_beyond, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
-from sim.studies.run_record import Record
 from sim.studies.runs import running
 from sim.studies.search import Look, smallest
 from sim.studies.store import Cell, Store
@@ -51,6 +50,8 @@ class Size:
 
     apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
     the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
+    kept_out: the share of the people who came to sign up in them that had not been let in at the horizon.
+    window: the seconds of a window in which `offered` is the busiest.
     """
 
     promise: str
@@ -79,6 +80,8 @@ class Size:
     beside: str = ""
     apart: dict[str, int] = field(default_factory=dict)
     open_end: float = 0.0
+    kept_out: float = 0.0
+    window: float = math.nan
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -141,8 +144,9 @@ def size(
     """
     inputs = as_uncertain(scenario)
     scenario = inputs.scenario
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     refuse_unusable(seeds, runs, confidence)
+    refuse_imprecise(until)
     if step is not None and (type(step) is not int or step < 1):
         raise BadInput("a step is a number of GPUs", key="step", value=step, expected="1, 2, ...")
     whole = read_promise(promise, scenario)
@@ -197,7 +201,7 @@ class Search:
         """Measure the load, search in a slice, then prove the answer at the scenario's own scale."""
         self.fleets = Fleets(self.scenario, self.offered(), self.step, self.kind)
         full, scale = self.scenario.scale, self.fleets.coarse
-        if reason := self.impossible(scale):
+        if reason := self.impossible(scale, self.first):
             return self.result(reason=reason)
         near = self.reduced(self.fleets.start(scale), scale, SEARCH, self.first, passing)
         if near is None and (below := self.smaller(scale)) is not None:
@@ -216,7 +220,7 @@ class Search:
             passes = enough if self.at(found, full, VERIFY, self.fresh).verdict == "meets" else passing
             found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
-            return self.result(reason=self.never(full))
+            return self.result(reason=self.never(full, self.fresh))
         if reason := self.too_costly(found):
             return self.result(reason=reason)
         return self.result(found, carries=self.carried(found, scale) if headroom else math.nan)
@@ -233,15 +237,18 @@ class Search:
     def own(self) -> dict[str, int]:
         return {p: self.scenario.pools[p].gpus for p in self.pools}
 
-    def impossible(self, scale: float) -> str:
+    def impossible(self, scale: float, seeds: Sequence[int]) -> str:
         """Why no fleet is enough: a fleet without limits, on which nobody waits, does not keep the promise either."""
         if not self.looks.rule.promise.of_service.conditions:
             return ""
         sliced = self.fleets.applied(self.fleets.start(scale), scale)
-        look = self.looks.look(sliced, self.first, stage="unlimited", unlimited=True)
+        look = self.looks.look(sliced, seeds, stage="unlimited", unlimited=True)
         return "" if look.passes else out_of_reach(self.looks.seen(look), self.looks.rule.promise.of_service)
 
-    def never(self, scale: float) -> str:
+    def never(self, scale: float, seeds: Sequence[int] = ()) -> str:
+        """Why no fleet was found; seeds: those that the unlimited fleet has not been looked at with."""
+        if seeds and (reason := self.impossible(scale, seeds)):
+            return reason
         scalers = scalers_of(self.scenario, self.looks.rule.playbook)
         return none_found(self.looks.rule.promise, self.fleets.largest(scale), scalers)
 
@@ -376,23 +383,13 @@ class Search:
             kinds={p: kinds for p, n in gpus.items() if (kinds := f.kinds(p, n))},
             apart=self.apart,
             open_end=mean(run.open_end for run in runs) if runs else 0.0,
+            kept_out=mean(run.kept_out for run in runs) if runs else 0.0,
+            window=min(self.scenario.alive.window, self.scenario.horizon - self.scenario.warm_up),
         )
-
-
-def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: float) -> float:
-    """When first requests first keep more than these GPUs busy: the start of a window between two instants, or nan."""
-    offered = np.array(record.offered)[:, [record.pools.index(p) for p in gpus]]
-    beyond = np.flatnonzero((offered > np.array(list(gpus.values()))).any(axis=1))
-    return begin + float(beyond[0]) * (end - begin) / len(offered) if len(beyond) else math.nan
 
 
 def passing(look: Look) -> bool:
     return look.passes
-
-
-def wider(places: Mapping[str, int], steps: int) -> dict[str, int]:
-    """Each pool larger by an eighth of itself, or by one, as often as this."""
-    return {p: math.ceil(place * (1 + steps / 8)) + steps for p, place in places.items()}
 
 
 def mean(values: Iterable[float]) -> float:

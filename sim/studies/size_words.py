@@ -5,9 +5,10 @@ import math
 import pandas as pd
 
 from sim.studies.demand_multiple import MOST, Multiple
+from sim.studies.promise_findings import kept_out
 from sim.studies.search import Look, clean_runs, why_counted
 from sim.studies.size import Size
-from sim.wording import amount, in_gpus, percent
+from sim.wording import amount, duration, in_gpus, percent
 
 
 def sentences(found: Size) -> list[str]:
@@ -135,7 +136,8 @@ def evidence(look: Look, confidence: float) -> list[str]:
 def context(found: Size) -> list[str]:
     """The load, where the curve bends, how much more demand fits, and the cost of the run."""
     load = " and ".join(f"{in_gpus(amount(gpus))} of pool '{pool}'" for pool, gpus in found.offered.items())
-    lines = [f"In the busiest window first requests would keep {load} busy if nobody waited."]
+    long = f" of {duration(found.window)}" if found.window == found.window else ""
+    lines = [f"In the busiest window{long} first requests would keep {load} busy if nobody waited."]
     if not math.isnan(found.knee):
         pools = list(found.offered)
         where = "in all pools sized" if len(pools) > 1 else f"in pool '{pools[0]}'"
@@ -143,7 +145,7 @@ def context(found: Size) -> list[str]:
         lines.append(f"The curve bends at {bend}: from there on each GPU adds less than on average.")
     if found.carries > 0:
         lines.append(f"This fleet holds {up_to(found.carries)}{in_slice(found)}.")
-    lines += [*unfinished(found.open_end), *not_about(found)]
+    lines += [*unfinished(found.open_end), *kept_out(found.kept_out), *not_about(found)]
     lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
     if not found.monotone:
         lines.append(
@@ -198,7 +200,7 @@ def multiple_sentences(found: Multiple) -> list[str]:
     shown = found.answer.verdict == "meets"
     share = f"at least {percent(found.runs)} of runs" if shown else look_words(found.answer)
     lines = [f"{'' if shown else 'UNDECIDED: '}{holds} {share}."]
-    lines += unfinished(found.open_end)
+    lines += [*unfinished(found.open_end), *kept_out(found.kept_out)]
     lines.append(f"At {found.holds:.2f} times: {look_words(found.answer)} keep it; it {verdict_words(found.answer)}.")
     if found.holds >= MOST:
         lines.append("More than that is not tried: the promise may not depend on the demand at all.")

@@ -6,13 +6,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.results.manifest import feature_entry
 from sim.results.retry_rules import stable_load
 from sim.results.storms import recovered
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
+from sim.studies.playbook_names import name_of
 from sim.studies.store import Cell
 
 
@@ -36,7 +36,7 @@ def storm_map(
     recovers, 1 / (1 + r)). An interrupt
     gives the places that are done (attrs: planned, how many there would be). Raises BadInput.
     """
-    name, _ = chosen(scenario, playbook)
+    name = name_of(scenario, playbook)
     if seeds < 1 or not (loads and spikes and retries):
         raise BadInput("a map takes loads, spikes, retries and a seed", key="seeds", value=seeds, expected="1 or more")
     for key, numbers, least in (("loads", loads, 0.0), ("spikes", spikes, 1.0), ("retries", retries, 0.0)):

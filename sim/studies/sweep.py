@@ -13,7 +13,6 @@ import scipy
 from numpy.typing import NDArray
 
 from sim import units
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.document import refuse_unusable
 from sim.scenario.load import load, plain_value
@@ -22,6 +21,7 @@ from sim.studies.demand_multiple import with_demand
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets
 from sim.studies.objectives import with_price
+from sim.studies.playbook_names import name_of, names_of
 from sim.studies.promise import Promise, read_promise
 from sim.studies.run_record import Record
 from sim.studies.runs import running
@@ -184,10 +184,10 @@ def changed(scenario: Scenario, settings: Mapping[str, Any]) -> Scenario:
 def sweep(
     scenario: Scenario,
     vary: Mapping[str, str | Sequence[Any]],
-    playbooks: Sequence[str] | None = None,
+    playbooks: str | Sequence[str] | None = None,
     *,
     design: Design = "grid",
-    points: int = 32,
+    points: int | None = None,
     seeds: int = 1,
     promise: str | None = None,
     metric: str | None = None,
@@ -199,22 +199,24 @@ def sweep(
     """The figures at many settings: one row per point, playbook and seed, with the same people at every point.
 
     vary: dotted keys, each with its values (a list, or as read_axis has them), or a range 'low..high'; 'demand.times'
-    multiplies all demand. playbooks: the first where None. promise: also whether and by how much each run keeps it
-    (columns promise_kept, promise_margin). metric: a figure that every run must have. Columns: point, the keys,
+    multiplies all demand. points: of the designs latin and sobol, 32 where None. playbooks: the first where None.
+    promise: also whether and by how much each run keeps it (columns promise_kept, promise_margin). metric: a figure
+    that every run must have. Columns: point, the keys,
     playbook, seed, the figures of sim.studies.figures and dollars_per_1000_images. An interrupt gives the rows that are
     done (attrs: planned, how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a
     point that cannot be simulated.
     """
-    names = list(dict.fromkeys(playbooks)) if playbooks else [next(iter(scenario.playbooks))]
-    for name in names:
-        chosen(scenario, name)
+    names = [name_of(scenario, name) for name in names_of(playbooks) or [next(iter(scenario.playbooks))]]
     if type(seeds) is not int or not 1 <= seeds <= 10_000:
         raise BadInput("a sweep takes one seed or more", key="seeds", value=seeds, expected="1 to 10000")
     if design not in ("grid", "latin", "sobol"):
         raise BadInput("there is no such design", key="design", value=design, expected="grid, latin or sobol")
+    if points is not None and design == "grid":
+        expected = "the values of each key, like 1,2,5 or 1..5:3; or --design latin or sobol"
+        raise BadInput("a grid has the points of its keys", key="points", value=points, expected=expected)
     kept = None if promise is None else read_promise(promise, scenario)
     axes = [read_axis(k, v) if isinstance(v, str) else Axis(k, tuple(v)) for k, v in vary.items()]
-    settings = points_of(scenario, axes, design, points)
+    settings = points_of(scenario, axes, design, 32 if points is None else points)
     places = [(number, changed(scenario, at)) for number, at in enumerate(settings)]
     cells = [
         (number, Cell(there, name, seed)) for number, there in places for name in names for seed in range(1, seeds + 1)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.engine.simulate import chosen
 from sim.errors import BadInput
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
@@ -20,6 +19,7 @@ from sim.studies.differences import difference_of, mean_of
 from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
+from sim.studies.playbook_names import name_of
 from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
@@ -109,7 +109,7 @@ def tune(
     """
     if find_spec("optuna") is None:
         raise BadInput("this takes the library Optuna", key="tune", expected="pip install 'meltpoint[studies]'")
-    chosen(scenario, playbook)
+    name_of(scenario, playbook)
     objective = objective_called(by)
     refuse_without_prices([Configuration(playbook, scenario, playbook)], by)
     for key, number, least in (("trials", trials, 2), ("seeds", seeds, 1), ("fresh", fresh, 3)):

@@ -97,7 +97,7 @@ class Law:
 
 def read_law(key: str, text: str) -> Law:
     """The law of an input from words. Raises BadInput."""
-    said = re.fullmatch(r"\s*~\s*(\w+)\s*\((.*)\)\s*(.*?)\s*", text)
+    said = re.fullmatch(r"\s*~\s*(\w+)\s*\((.*)\)\s*(.*?)\s*", str(text))
     if not said or said[1] not in LAWS:
         raise BadInput("this is no law of an uncertain input", key=key, value=text, expected=EXPECTED)
     kind, inside, unit = said.groups()
