@@ -47,9 +47,8 @@ def money(
 def lines(study: Any) -> list[str]:
     """Sentences about the whole: the seed's revenue and plan, what is lost, what a GPU is worth, contracts, energy."""
     from sim.results.contracts import contract_sentences
-    from sim.results.energy_sentences import energy_sentences
-    from sim.results.money import plan_of
-    from sim.results.money_sentences import lost_sentence, money_sentences
+    from sim.results.energy import energy_sentences
+    from sim.results.money import lost_sentence, money_sentences, plan_of
 
     plan = plan_of(study.run)
     lost = study.tiers["lost"].to_dict()

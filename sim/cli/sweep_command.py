@@ -1,4 +1,4 @@
-"""The command that runs a scenario at many settings and writes one table of all figures."""
+"""The commands that run a scenario at many settings: all of a design, or those that a search proposes."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from rich.table import Table
 from typer import Option
 
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console
+from sim.cli.console import INTERRUPTED, Console, say
 from sim.cli.options import key_and_text, named, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
@@ -114,3 +114,56 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown
+
+
+def tune(
+    scenario: options.ScenarioArgument,
+    playbook: Annotated[str, Option(help="The playbook whose parameters are tuned.")],
+    vary: Annotated[
+        list[str],
+        Option(
+            metavar="STEP.PARAMETER=LOW..HIGH",
+            help="A parameter of a step (0, 1, ...), like 0.share=20%..90%. Repeatable.",
+        ),
+    ],
+    by: Annotated[str, Option(help="What to improve: images, people, attainment, cost or money.")] = "images",
+    promise: Annotated[str | None, Option(help="A promise that the answer must keep, as in 'meltpoint size'.")] = None,
+    trials: Annotated[int, Option(min=2, help="Settings tried, the untuned one first.")] = 30,
+    seeds: Annotated[int, Option(min=1, help="Runs of each trial.")] = 5,
+    fresh: Annotated[int, Option(min=3, help="Runs that score the answer, with seeds the search never saw.")] = 10,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
+    out: Annotated[Path | None, Option(help="Write the trials here as CSV.")] = None,
+) -> None:
+    """Tune the parameters of a playbook.
+
+    Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
+    search never saw, against the untuned playbook:
+
+    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
+    """
+    from sim.studies.tune import tune as find
+
+    refuse_file(out)
+    loaded = scenario_of(scenario, override, sets)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = find(
+            loaded,
+            playbook,
+            pairs(vary),
+            by=by,
+            promise=promise,
+            trials=trials,
+            seeds=seeds,
+            fresh=fresh,
+            store=False if no_store else store,
+            **at_work,
+        )
+    say(found.sentences())
+    save_table(found.table, out, "Trials")
+    if len(found.table) < trials:
+        raise typer.Exit(INTERRUPTED)

@@ -7,7 +7,7 @@ from sim.report.blocks import Blanks, Block, Lines, Part
 from sim.report.ranking import figures_of, mean
 from sim.report.switches import switch_sentences
 from sim.report.tables import Table
-from sim.results.pool_words import from_warm_up
+from sim.results.pool_verdict import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
     PEOPLE_DIFFER,

@@ -6,9 +6,8 @@ from sim.report import tables, words
 from sim.report.blocks import Block, Boxes, Lines, Part
 from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
-from sim.results.energy_sentences import energy_sentences
-from sim.results.pool_verdict import PoolVerdict
-from sim.results.pool_words import from_warm_up
+from sim.results.energy import energy_sentences
+from sim.results.pool_verdict import PoolVerdict, from_warm_up
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, sentences, warnings, windows_of_life

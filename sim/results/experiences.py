@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sim.results.images import qualities
 from sim.results.intents import LOST, intents, looked_up, window_of
-from sim.results.metrics import counted, recorded
+from sim.results.metrics import counted, qualities, recorded
 from sim.results.run import Run
 from sim.results.timeline import DECIDED, DEGRADED, IN_TIME, INTENTS
 from sim.results.timeline import LOST as LOST_COUNT
