@@ -37,8 +37,7 @@ def demand_export(
     """
     from sim.engine.simulate import simulate
     from sim.export.export_folder import check_folder, check_url, targets_of, write_export
-    from sim.export.rates import sentences
-    from sim.export.schedule import check, schedule_of
+    from sim.export.schedule import check, schedule_of, sentences
     from sim.results.run import load_run
     from sim.scenario.parts import Recording
 

@@ -28,7 +28,7 @@ def money(
     For scenarios that have prices. Each seed is run with the fleet as it is, with an unlimited fleet, and with one GPU
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
-    from sim.report.money_tables import contracts
+    from sim.report.tables import contracts
     from sim.studies.money_study import money_study
 
     refuse_file(out)

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, Bound, Duration, PositiveShare, Targeted, refusing
-from sim.policies.window import Recent
+from sim.policies.base import Advice, Bound, Duration, PositiveShare, Recent, Targeted, refusing
 from sim.units import Fraction, Plain, Rate, Seconds
 
 
