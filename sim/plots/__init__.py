@@ -145,9 +145,7 @@ def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {pool: table for pool, table in pools.items() if pool in shown}
 
 
-def comparison_figure(
-    differences: pd.DataFrame, *, baseline: str = "", measures: Collection[str] = tuple(MEASURES)
-) -> Figure:
+def comparison_figure(differences: pd.DataFrame, *, baseline: str = "", measures: Collection[str] = MEASURES) -> Figure:
     """Playbooks side by side, with a panel for each of the measures that is not 0 or never for all of them.
 
     differences, baseline: as in Comparison.

@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 
 from sim.errors import BadInput
 from sim.plots import axes
-from sim.plots.several import MEASURES
-from sim.studies.differences import RATIOS, interval_of, mean_of
+from sim.plots.several import label_of
+from sim.studies.differences import RATIOS, interval_of, mean_of, unit_of
 from sim.studies.intervals import t_interval
 from sim.studies.sweep_file import numbers_in
 
-SHARES = ("attainment", "degraded_share", "promise_kept")
 WIDE = 20.0  # points between shares from which their axis begins at 0
 
 
@@ -25,8 +24,8 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
         raise BadInput("the table has no such figure", key="metric", value=metric, expected=expected)
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
-    factor = 100.0 if metric in SHARES else 1.0
-    label = MEASURES.get(metric, f"{metric.replace('_', ' ')}{' (%)' if metric in SHARES else ''}")
+    share, label = unit_of(metric) == "share", label_of(metric)
+    factor = 100.0 if share else 1.0
     names = list(dict.fromkeys(table["playbook"]))
     if len(keys) == 1:
         figure, (ax,) = axes.blank(3.2)
@@ -34,7 +33,7 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
             line(table[table["playbook"] == name], keys[0], metric, factor, ax, place, axes.plain(name))
         axes.dress(ax, "", label, keys[0])
         low, high = ax.get_ylim()
-        if metric in SHARES and high - low > WIDE:  # a large difference is seen against the whole
+        if share and high - low > WIDE:  # a large difference is seen against the whole
             ax.set_ylim(min(low, 0.0), high)
         axes.legend(ax)
         return figure

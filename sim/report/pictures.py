@@ -113,7 +113,7 @@ def fleet_changes(v: Verdict) -> bool:
 
 def compared(comparison: Comparison, *, every: bool) -> Picture:
     """Playbooks side by side: by the objective and a few measures, or by all of them."""
-    measures = list(MEASURES) if every else [m for m in (comparison.objective.figure, *FIRST) if m in MEASURES]
+    measures = [*MEASURES] if every else [m for m in (comparison.objective.figure, *FIRST) if m in MEASURES]
     measures = list(dict.fromkeys(measures))[: None if every else 3]
     alt = f"Dots with intervals, one row per playbook, for several measures; {comparison.ranking[0]} is ranked first."
     caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."
