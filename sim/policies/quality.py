@@ -1,4 +1,4 @@
-"""Serving less than was asked: lower on each feature's ladder of specs, always, under load or in turns, or from a cache."""
+"""Serving less than was asked: lower on a feature's ladder of specs, always, under load, in turns; or from a cache."""
 
 import math
 from typing import Annotated, Literal, Self

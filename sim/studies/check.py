@@ -14,7 +14,7 @@ from sim.results.latencies import in_words as time_in_words
 from sim.results.latencies import quantile
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from sim.studies.baseline import FIGURES, USUAL, Regression, baseline_figures, by_name, read_regression
+from sim.studies.baseline import USUAL, Regression, baseline_figures, by_name, read_regression
 from sim.studies.compare import Comparison
 from sim.studies.executors import Executor, Report, itself
 from sim.studies.intervals import FEWEST, NONE, Interval, mean_interval, quantile_interval, t_interval
@@ -267,7 +267,4 @@ def against(
 
 
 def writer(rule: Regression) -> Any:
-    if FIGURES[rule.what].quantile:
-        return time_in_words
-    one = FIGURES[rule.what]
-    return percent if one.share else usd if one.dollars else amount
+    return {"seconds": time_in_words, "share": percent, "dollars": usd, "number": amount}[rule.of.unit]
