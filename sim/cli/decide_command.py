@@ -59,7 +59,7 @@ def decide(
     meets the same people in the same futures. Losses are dollars where tiers have prices. Where no option stays alive
     as often as --alive asks, it says so and ends with exit code 1.
     """
-    from sim.report.study_tables import options_table
+    from sim.report.ranking import options_table
     from sim.studies.decide import decide as find
     from sim.studies.decide_words import sentences
     from sim.studies.uncertain import load_uncertain

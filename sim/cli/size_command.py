@@ -139,7 +139,7 @@ def answer_fleet(
 ) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
-    from sim.report.study_tables import looks_table, savings_table
+    from sim.report.ranking import looks_table, savings_table
     from sim.studies.promise import read_promise
     from sim.studies.size import size as find
     from sim.studies.size_words import savings, sentences
@@ -189,8 +189,8 @@ def save(
     found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, Any], playbook: str, seed: int
 ) -> None:
     """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
+    from sim.plots.choices import size_figure
     from sim.plots.saving import write_figure
-    from sim.plots.size_curve import size_figure
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size
 
@@ -204,7 +204,7 @@ def save(
 
 def answer_demand(loaded: Any, promise: str | None, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Find the largest multiple of the demand under each playbook."""
-    from sim.report.study_tables import looks_table
+    from sim.report.ranking import looks_table
     from sim.studies.demand_multiple import demand_multiple
     from sim.studies.size_words import multiple_sentences
 

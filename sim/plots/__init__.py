@@ -30,9 +30,9 @@ OF_ANSWERS = {
     "map_figure": "storms",
     "policy_figure": "policy",
     "profile_figure": "profiles",
-    "regret_figure": "regret_map",
+    "regret_figure": "choices",
     "rescue_figure": "storms",
-    "size_figure": "size_curve",
+    "size_figure": "choices",
     "sweep_figure": "sweep_map",
 }
 
