@@ -15,19 +15,12 @@ FIRST = ("people_share", "p95_latency", "degraded_share")  # measures shown besi
 
 
 def pictures(v: Verdict, only: Collection[str]) -> list[Picture]:
-    """Some of the figures of one run, in their order."""
-    name = v.run.manifest["playbook"]
-    found = []
-    for key in (key for key in FIGURES if key in only):
-        alt, caption = described(v, key)
-        found.append(Picture(partial(run_figure, v.run, key), f"Playbook {name}. {alt}", caption))
-    return found
-
-
-def described(v: Verdict, key: str) -> tuple[str, str]:
-    """The description and the caption of a run's figure."""
-    kinds = (of_demand, of_service, of_fleet) if key != "cohort" else (of_cohort,)
-    return next(found[key] for found in (of(v) for of in kinds) if key in found)
+    """Some of the figures of one run, in their order, each with its description and its caption."""
+    about = of_demand(v) | of_service(v) | of_fleet(v) | (of_cohort(v) if "cohort" in only else {})
+    alt = f"Playbook {v.run.manifest['playbook']}. "
+    return [
+        Picture(partial(run_figure, v.run, key), alt + about[key][0], about[key][1]) for key in FIGURES if key in only
+    ]
 
 
 def of_demand(v: Verdict) -> dict[str, tuple[str, str]]:

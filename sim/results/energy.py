@@ -4,18 +4,16 @@ import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sim.results.costs import gpu_hours
 from sim.results.counting import joules_of, open_seconds
-from sim.results.intents import Window, window_of
+from sim.results.intents import Floats, Window, window_of
 from sim.results.metrics import capacity, counted, features_of, recorded
 from sim.results.run import Run
 from sim.results.timeline import USEFUL
 from sim.scenario.parts import Footprint
 from sim.wording import amount
 
-Floats = NDArray[np.float64]
 HOUR, DAY, JOULES = 3600.0, 86400.0, 3.6e6  # JOULES of a kWh
 
 

@@ -10,13 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.model.request import OUTCOMES, SERVED
-from sim.results.intents import Window, attempts_in, intents, token_times, window_of
+from sim.results.intents import Floats, Window, attempts_in, intents, token_times, window_of
 from sim.results.metrics import grouped, recorded
 from sim.results.run import Run
 from sim.results.timeline import FIRST_TOKEN, LATENCIES, middles
 from sim.wording import duration
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 QUANTILES = (0.5, 0.95, 0.99)

@@ -16,13 +16,12 @@ from sim.model.gateway import GRANTED_BEFORE, REASONS
 from sim.policies.base import ABSENT
 from sim.results import timeline as tl
 from sim.results.counting import timeline_of
-from sim.results.intents import Window, window_of
+from sim.results.intents import Floats, Window, window_of
 from sim.results.run import Run
 from sim.results.saturation import BUSY, Balance, saturated
 from sim.results.timeline import Timeline, bin_width, grid
 from sim.scenario.parts import Feature
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 # Refusals because the pool has no room: work that came to it, and that it could not do.

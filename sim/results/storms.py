@@ -8,15 +8,12 @@ counts are at full scale unless a name says otherwise.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.results import timeline as tl
-from sim.results.intents import window_of
+from sim.results.intents import Floats, window_of
 from sim.results.metrics import bins, capacity, counted, default_bin, features_of
 from sim.results.run import Run
 from sim.wording import percent, three_figures
-
-Floats = NDArray[np.float64]
 
 LAST_PART = 10  # a pool is judged at its end: by the last tenth of its first requests
 ENOUGH = 20  # first requests, below which no judgement is made

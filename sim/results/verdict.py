@@ -15,9 +15,9 @@ from sim.policies.base import ABSENT
 from sim.results.costs import dollars, gpu_hours
 from sim.results.counting import timeline_of
 from sim.results.energy import energy
-from sim.results.intents import intents, window_of
+from sim.results.intents import Floats, intents, window_of
 from sim.results.latencies import latencies, latency_sentence
-from sim.results.metrics import Floats, bins, counted, default_bin, images_in_time, outcomes, recorded, refused_by
+from sim.results.metrics import bins, counted, default_bin, images_in_time, outcomes, recorded, refused_by
 from sim.results.money import Money, each, money_of, money_sentences
 from sim.results.offered import with_offered_load
 from sim.results.pool_verdict import MUCH, PoolVerdict, pool_sentence, pool_verdicts
