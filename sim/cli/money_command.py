@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import Console, name_column, print_table
 from sim.cli.options import scenario_of, studying
@@ -29,12 +30,11 @@ def money(
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
     from sim.report.tables import contracts
-    from sim.studies.money_study import money_study
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes) as at_work:
-        study = money_study(loaded, playbook, seeds=seeds, **at_work)
+        study = sim.money_study(loaded, playbook, seeds=seeds, **at_work)
     console = Console()
     console.print(tier_table(study))
     print_table(contracts(study.run))

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import PLAIN, Console
 from sim.cli.options import a_share, scenario_of, studying
@@ -53,13 +54,12 @@ def check(
     """
     from sim.export import check_files
     from sim.studies.check import UNDECIDED
-    from sim.studies.check import check as held_to
 
     refuse_file(junit, ".xml")
     refuse_file(markdown, ".md")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
-        found = held_to(
+        found = sim.check(
             loaded,
             playbook,
             promise or None,

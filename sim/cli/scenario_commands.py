@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
+import sim
 from sim import shipped
 from sim.cli.console import Console, name_column, ready, runs_bar, say_where, text_table, write_out
 from sim.cli.options import axis
@@ -23,11 +24,10 @@ from sim.writing import write_bytes
 
 def scenarios() -> None:
     """List the shipped scenarios with their playbooks and overrides."""
-    from sim.scenario.load import load
 
     rows = []
     for name in shipped.names("scenarios", ".yaml"):
-        loaded = load(name)
+        loaded = sim.load(name)
         lines = [loaded.question, f"playbooks: {', '.join(loaded.playbooks)}"]
         if loaded.overrides:
             lines.append(f"overrides: {', '.join(loaded.overrides)}")
@@ -67,9 +67,8 @@ def json_schema() -> str:
     with contextlib.suppress(OSError, RuntimeError):  # no home, or no such file
         kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meltpoint" / f"schema-{key}.json"
         return kept.read_text(encoding="utf-8")
-    from sim.scenario.scenario import Scenario
 
-    text = json.dumps(Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
+    text = json.dumps(sim.Scenario.model_json_schema(by_alias=True), indent=1) + "\n"
     if kept is not None:
         with contextlib.suppress(OSError):
             keep(text, kept)
@@ -165,14 +164,12 @@ def explain(kind: str) -> None:
 
 def at_work(kind: str, figure: Path) -> None:
     """Draw a policy under the surge, and nothing under the same."""
-    from sim.engine.simulate import simulate
     from sim.plots.policy import policy_figure
     from sim.policies.playbook import example
-    from sim.scenario.load import load
 
-    scenario = load("surge")
+    scenario = sim.load("surge")
     ready()
-    nothing, run = simulate(scenario, []), simulate(scenario, [example(kind)])
+    nothing, run = sim.simulate(scenario, []), sim.simulate(scenario, [example(kind)])
     save_figure(policy_figure(nothing, run, kind, "gpus"), figure)
 
 

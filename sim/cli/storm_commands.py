@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from rich.table import Table
 from typer import Exit, Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import NO_ANSWER, Console, say
 from sim.cli.options import a_share, a_time, axis, beginning, option, scenario_of, studying
@@ -39,16 +40,15 @@ def rescue(
     code 1.
     """
     from sim.plots.storms import rescue_figure
-    from sim.studies.rescue import rescue as find
-    from sim.studies.rescue_sentences import nothing_decided, sentences
+    from sim.studies.rescue_sentences import nothing_decided
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out)
     loaded = beginning(scenario_of(scenario, override, sets), begin)
     step, least = a_time("--by", by), None if keep is None else a_share("--keep", keep)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
-        found = find(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
-    say(sentences(found))
+        found = sim.rescue(loaded, playbook, seeds=seeds, by=step, keep=least, **at_work)
+    say(sim.sentences(found))
     Console().print(rescue_table(found))
     save_table(found.shares, out)
     if figure is not None:
@@ -80,14 +80,13 @@ def map_storms(
     it always does below a load of C / (1 + r): capacity C, r retries.
     """
     from sim.plots.storms import map_figure
-    from sim.studies.storm_map import storm_map
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     places = (axis("loads", loads), axis("spikes", spikes), whole(axis("retries", retries)))
     with studying(loaded.title, cluster, processes) as at_work:
-        table = storm_map(loaded, *places, playbook=playbook, seeds=seeds, **at_work)
+        table = sim.storm_map(loaded, *places, playbook=playbook, seeds=seeds, **at_work)
     if table.empty:
         raise KeyboardInterrupt
     Console().print(map_table(table))
@@ -156,7 +155,6 @@ def order_by(
     burn-in go before it. It also says what it costs if they come an hour or a day later, or never. Where no date is
     early enough, it says so and ends with exit code 1.
     """
-    from sim.studies.lead_time import order_by as find
     from sim.studies.lead_time_words import sentences
     from sim.studies.rescue_sentences import nothing_decided
 
@@ -165,7 +163,7 @@ def order_by(
         raise BadInput("more lots are needed than come", key="--needed", value=needed, expected=f"1 to {lots}")
     loaded, day = scenario_of(scenario, override, sets), option("--today", today, moment)
     with studying(f"{loaded.title}: {in_gpus(gpus)}", cluster, processes) as at_work:
-        found = find(
+        found = sim.order_by(
             loaded,
             gpus,
             lead,

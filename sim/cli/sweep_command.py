@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, Console, name_column, say
 from sim.cli.options import key_and_text, named, parsed, scenario_of, studying
@@ -53,7 +54,6 @@ def sweep(
     multiplies all demand. Runs are kept, so that an interrupted sweep costs only what is missing.
     """
     from sim.plots.sweep_map import sweep_figure
-    from sim.studies.sweep import sweep as run_all
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out, ".csv", ".parquet")
@@ -62,7 +62,7 @@ def sweep(
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
-        table = run_all(
+        table = sim.sweep(
             loaded,
             keys,
             named(playbooks) or None,
@@ -147,12 +147,11 @@ def tune(
 
     meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
     """
-    from sim.studies.tune import tune as find
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
-        found = find(
+        found = sim.tune(
             loaded,
             playbook,
             pairs(vary),
@@ -204,13 +203,12 @@ def sensitivity(
     """
     from sim.studies.assumed import with_assumed
     from sim.studies.sensitivity import sensitivity as find
-    from sim.studies.uncertain import load_uncertain
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out)
     if figure is not None and method != "tornado":
         raise BadInput("only a tornado is drawn", key="--figure", value=figure, expected="--method tornado")
-    inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    inputs = sim.load_uncertain(scenario, override=override, sets=parsed(sets))
     if assumed or not inputs.laws:
         inputs = with_assumed(inputs)
     with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
