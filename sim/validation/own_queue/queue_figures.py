@@ -24,10 +24,7 @@ class Figure(NamedTuple):
 FIGURES = {
     "requests": Figure("requests", "", 1.0),
     "mean": Figure("wait, mean", "s", 1.0),
-    "p50": Figure("wait, p50", "s", 1.0),
-    "p90": Figure("wait, p90", "s", 1.0),
-    "p95": Figure("wait, p95", "s", 1.0),
-    "p99": Figure("wait, p99", "s", 1.0),
+    **{f"p{p}": Figure(f"wait, p{p}", "s", 1.0) for p in (50, 90, 95, 99)},
     "waiting": Figure(f"share waiting {WAITS:g} s or more", "", 0.01),
     "abandoned": Figure("share hanging up", "", 0.01),
     "utilisation": Figure("service started, of the time on duty", "", 0.01),
