@@ -14,7 +14,6 @@ from sim.validation.study import COLUMNS, Study
 from sim.writing import write_bytes
 
 RESULTS = ["study", *COLUMNS]
-NUMBERS = ["actual", "predicted", "low", "high"]
 COMMENT = "# "  # begins the lines before the table
 
 
@@ -30,16 +29,6 @@ def write_results(studies: list[Study], path: Path) -> None:
     tables = [study.table.assign(study=study.name)[RESULTS] for study in studies]
     rows = pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_bytes(("".join(f"{COMMENT}{line}\n" for line in comments) + rows).encode(), path)
-
-
-def read_results(path: Path) -> tuple[str, pd.DataFrame]:
-    """The date and versions of a file of results, and its rows."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line for line in lines if line.startswith(COMMENT)]
-    numbers = {name: [""] for name in NUMBERS}
-    return comments[0].removeprefix(COMMENT), pd.read_csv(
-        path, skiprows=len(comments), keep_default_na=False, na_values=numbers
-    )
 
 
 def page(studies: list[Study]) -> str:

@@ -41,14 +41,6 @@ class Preset:
         return side if self.aspect == 1.0 else int(side * self.aspect) // 64 * 64
 
 
-def tokens(preset: Preset, side: int, frames: int) -> int:
-    """Tokens of one request: patches of the latent (UNet: latent pixels), for chat those of the prompt."""
-    if preset.feature == "chat":
-        return side
-    picture = (side // preset.patch) * (preset.width(side) // preset.patch)
-    return picture * (1 + (frames - 1) // preset.frames_per_latent)
-
-
 def check_work(preset: Preset, components: tuple[str, ...], component: str, *, side: int, frames: int) -> None:
     """Raises BadInput for a component that the model does not have, and for a size that it cannot make."""
     if component not in components:
