@@ -145,7 +145,7 @@ def overview() -> Table:
 def explain(kind: str) -> None:
     """One policy in words, with what it looks like in a scenario."""
     from sim.policies.playbook import policy_called
-    from sim.scenario.policy_keys import policy_keys
+    from sim.scenario.reference import policy_keys
 
     policy, console = policy_called(kind), Console()
     a = policy.advice
