@@ -232,7 +232,11 @@ OF_FIGURES = [
         "saturation::a_pool_below_capacity_is_not_saturated",
         (SATURATION, ">= RANDOM * of.parts", ">= 1"),
     ),
-    fault("GPUs that idle cost nothing", "costs::energy_by_hand", (COSTS, "joules += sum(", "joules += 0 * sum(")),
+    fault(
+        "GPUs that idle cost nothing",
+        "costs::energy_by_hand",
+        ("results/energy.py", "joules += sum(", "joules += 0 * sum("),
+    ),
     fault(
         "latencies are a rank too low",
         "metrics::a_quantile_is_a_value_of_the_sample",
