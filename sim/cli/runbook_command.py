@@ -157,7 +157,7 @@ def shadow(
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
-    steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
+    steps = loaded.in_force(chosen(loaded, playbook)[0])
     console, rows, ticks = Console(), [], []
     with opened(metrics) as file:
         for looked in look(loaded, playbook, readings(file, metrics)):

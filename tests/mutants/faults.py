@@ -28,7 +28,7 @@ RETRY, CHOICES, CHANCE = "model/retry.py", "model/choices.py", "model/chance.py"
 # The readable engine, and beside it the compiled one.
 POOL, SERVICE = "engine/readable/pool.py", "engine/readable/service.py"
 POOL_2, GPUS, SERVICE_2 = "engine/compiled/pool.py", "engine/compiled/gpus.py", "engine/compiled/service.py"
-STORMS, SATURATION, COSTS = "results/storms.py", "results/saturation.py", "results/costs.py"
+STORMS, SATURATION, ENERGY = "results/storms.py", "results/saturation.py", "results/energy.py"
 RETRY_RULES = "results/retry_rules.py"
 INTENTS = "results/intents.py"
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
@@ -235,7 +235,7 @@ OF_FIGURES = [
     fault(
         "GPUs that idle cost nothing",
         "costs::energy_by_hand",
-        ("results/energy.py", "joules += sum(", "joules += 0 * sum("),
+        (ENERGY, "joules += sum(", "joules += 0 * sum("),
     ),
     fault(
         "latencies are a rank too low",
