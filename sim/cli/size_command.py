@@ -189,7 +189,7 @@ def save(
     found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, Any], playbook: str, seed: int
 ) -> None:
     """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
-    from sim.plots.choices import size_figure
+    from sim.plots.fleet_choices import size_figure
     from sim.plots.saving import write_figure
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size

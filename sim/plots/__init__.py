@@ -30,9 +30,9 @@ OF_ANSWERS = {
     "map_figure": "storms",
     "policy_figure": "policy",
     "profile_figure": "profiles",
-    "regret_figure": "choices",
+    "regret_figure": "fleet_choices",
     "rescue_figure": "storms",
-    "size_figure": "choices",
+    "size_figure": "fleet_choices",
     "sweep_figure": "sweep_map",
 }
 
