@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sim.validation.study import Row
-from sim.validation.study_file import read_results
+from sim.validation.study_file import COMMENT
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
 MOVED = 0.05  # of itself
@@ -33,3 +33,13 @@ def assert_unmoved(study: str, rows: Iterable[Row]) -> int:
     for row in found:
         assert row.predicted == pytest.approx(before[row.case, row.figure], rel=MOVED, nan_ok=True), row
     return len(found)
+
+
+def read_results(path: Path) -> tuple[str, pd.DataFrame]:
+    """The date and versions of a file of results, and its rows."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line for line in lines if line.startswith(COMMENT)]
+    numbers = {name: [""] for name in ("actual", "predicted", "low", "high")}
+    return comments[0].removeprefix(COMMENT), pd.read_csv(
+        path, skiprows=len(comments), keep_default_na=False, na_values=numbers
+    )

@@ -217,3 +217,9 @@ def users_of(
 
 def floats(values: list[Any]) -> "pd.Series[float]":
     return pd.Series(values, dtype=float)
+
+
+def attainment(wishes) -> float:
+    """SLO attainment: of the intents that can be judged, the share with an image in time; nan where there are none."""
+    judged = wishes[wishes["decided"]]
+    return float(judged["in_time"].mean()) if len(judged) else nan

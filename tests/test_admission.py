@@ -13,8 +13,8 @@ from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.playbook import Step
-from sim.policies.shedding import AdmissionControl, rejection
-from sim.policies.tier_shedding import (
+from sim.policies.shedding import (
+    AdmissionControl,
     PriorityShedding,
     ReservedShare,
     UtilisationShedding,
@@ -22,6 +22,7 @@ from sim.policies.tier_shedding import (
     in_use,
     overload,
     ramped,
+    rejection,
     shares,
 )
 from sim.results.run import Run

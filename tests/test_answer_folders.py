@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sim import BadInput, load, sentences, simulate, size
 from sim.cli.main import app
-from sim.plots.regret_map import regret_cells
+from sim.plots.fleet_choices import regret_cells
 from sim.report import render, render_markdown
 from sim.report.answer_pages import runner_up_size, to_do
 from sim.results.folder import digest

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from sim.errors import BadInput
-from sim.profile.measure.presets import PRESETS, preset_named, tokens
+from sim.profile.measure.presets import PRESETS, Preset, preset_named
 
 torch = pytest.importorskip("torch", reason="the models need the extra: pip install 'meltpoint[bench]'")
 from sim.profile.measure.models import build, flops
@@ -86,6 +86,14 @@ def small(name, dtype=None, **options):
     needs_the_architectures()
     preset = PRESETS[name]
     return build(preset, device="cpu", dtype=dtype or preset.dtype, overrides=SMALL[preset.family], **options)
+
+
+def tokens(preset: Preset, side: int, frames: int) -> int:
+    """Tokens of one request: patches of the latent (UNet: latent pixels), for chat those of the prompt."""
+    if preset.feature == "chat":
+        return side
+    picture = (side // preset.patch) * (preset.width(side) // preset.patch)
+    return picture * (1 + (frames - 1) // preset.frames_per_latent)
 
 
 def needs_the_architectures():

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.brownout import Brownout, dimmed, spread
+from sim.policies.base import counted
 from sim.policies.playbook import Step
-from sim.policies.window import counted
+from sim.policies.quality import Brownout, dimmed, spread
 from tests.random_scenarios import plain
 
 FULL, LESS = 0.07, 0.001  # seconds of work of a request at full and at lesser quality

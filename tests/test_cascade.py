@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from sim.engine.simulate import simulate
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.cascade import CURVES, Cascade, deferred
-from sim.policies.quality import ApproximateCache
+from sim.policies.quality import CURVES, ApproximateCache, Cascade, deferred
 from sim.results.run import Run
 from tests.random_scenarios import constant, plain
 from tests.studies.theory.queues import z

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from sim.cli.main import app
 from sim.errors import BadInput
 from sim.validation import mlperf
-from sim.validation.study_file import read_results
-from sim.validation.study_page import number
+from sim.validation.study_file import number
+from tests.results import read_results
 from tests.studies.__main__ import app as studies
 from tests.studies.live.torch_device import check
 

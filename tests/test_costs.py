@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from sim import load, simulate
 from sim.policies.base import ABSENT
-from sim.results.costs import consumed, dollars, energy, gpu_hours
+from sim.results.costs import consumed, dollars, gpu_hours
 from sim.results.counting import clipped
+from sim.results.energy import energy
 from sim.results.metrics import pool_timeline
 from tests.random_scenarios import documents, scenario_from
 from tests.tables import MANIFEST, attempt, run_of

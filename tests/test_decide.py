@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from sim import BadInput, load, simulate
 from sim.cli.main import app
-from sim.report.study_tables import options_table
+from sim.report.ranking import options_table
 from sim.results.verdict import verdict
 from sim.studies.decide import alive_intervals, decide, regrets
 from sim.studies.decide_words import sentences

@@ -1,32 +1,18 @@
 """Energy by the hour, carbon and water, against figures worked out by hand."""
 
-import numpy as np
 import pytest
 
 from sim import BadInput, load, simulate
-from sim.results.costs import energy
-from sim.results.energy import emissions, mean_grams, power_by_hour, water_of_grid, water_on_site
-from sim.results.energy_sentences import energy_sentences
+from sim.results.energy import energy, energy_sentences, mean_grams, power_by_hour
 from sim.scenario.parts import Recording
 from tests.tables import MANIFEST, attempt, run_of
 
-IT, GRAMS = [100.0, 120.0, 300.0, 500.0], [300.0, 450.0, 500.0, 250.0]
 # A busy GPU draws a kilowatt, an idle one 100 W; servers 1.5 times their GPUs, and a PUE of 1.2.
 TWO_HOURS = (attempt(0, started=0, finished=3600), attempt(5000, user=1, started=5400, finished=7200, feature="video"))
 
 
 def hours_run(**footprint):
     return run_of(*TWO_HOURS, horizon=7200.0, footprint={**MANIFEST["footprint"], **footprint})
-
-
-def test_carbon_is_the_sum_of_hourly_products():
-    assert emissions(IT, GRAMS, 1.2) == pytest.approx(430.8)
-    assert emissions(IT, np.full(4, np.mean(GRAMS)), 1.2) == pytest.approx(459.0)  # the mean grid would be wrong
-
-
-def test_water_on_site_is_per_server_energy_and_off_site_per_energy_at_the_meter():
-    assert water_on_site(sum(IT), 0.3) == pytest.approx(306.0)
-    assert water_of_grid(sum(IT), 1.2, 3.1) == pytest.approx(3794.4)
 
 
 def test_power_by_the_hour_by_hand():

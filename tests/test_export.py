@@ -23,8 +23,7 @@ from sim.cli.main import app
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.export.export_folder import TARGETS, TEMPLATES, check_url, targets_of, write_export
-from sim.export.rates import rates, sentences, virtual_users
-from sim.export.schedule import COLUMNS, schedule_of, spec_of
+from sim.export.schedule import COLUMNS, rates, schedule_of, sentences, spec_of, virtual_users
 from sim.model.request import Spec
 from sim.results.manifest import FORMAT
 from sim.scenario.load import load

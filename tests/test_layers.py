@@ -209,7 +209,7 @@ def test_random_numbers_come_from_streams():
         sources = {name for name in used(module) if name.startswith(("np.random", "numpy.random", "random."))}
         # The benchmark puts its cells in an order of their own, by a generator that it makes and seeds on the spot.
         own = {n for n in sources if lies_in(module, {"profile.measure"}) and n.startswith("random.Random")}
-        if module == "validation.loadgen":  # another program's arrivals, made again by the generator that it used
+        if module == "validation.mlperf":  # another program's arrivals, made again by the generator that it used
             own |= {"np.random", "np.random.RandomState"}
         assert sources == own, module
         assert not {name for name in imported(module) if name.startswith(("numpy.random", "random."))}, module

@@ -10,7 +10,7 @@ import pytest
 from sim.engine.simulate import simulate
 from sim.profile.file import FORMAT
 from sim.profile.profile import profile_from
-from sim.results.costs import energy
+from sim.results.energy import energy
 from sim.results.run import Run
 from tests.random_scenarios import plain
 from tests.traces import arriving, outcomes, served, step

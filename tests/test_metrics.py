@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from sim import load, simulate
 from sim.results.counting import open_seconds, queue_spans
-from sim.results.intents import attainment, intents
+from sim.results.intents import intents
 from sim.results.latencies import latencies, quantiles
 from sim.results.metrics import outcomes, pool_timeline, refused_by
-from tests.tables import attempt, run_of
+from tests.tables import attainment, attempt, run_of
 
 quickly = settings(max_examples=40)
 

@@ -7,11 +7,10 @@ import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
 from sim.cli.money_command import lines, worth_sentence
-from sim.report.money_tables import money_tables
 from sim.report.origins import prices
+from sim.report.tables import money_tables
 from sim.results.experiences import experienced
-from sim.results.money import money_of, tariffs_of
-from sim.results.money_sentences import lost_sentence, money_sentences
+from sim.results.money import lost_sentence, money_of, money_sentences, tariffs_of
 from sim.scenario.parts import Recording
 from sim.studies.money_study import AS_IT_IS, UNLIMITED, changed_fleets, money_study
 from sim.wording import usd

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from sim import load, simulate
 from sim.results.costs import gpu_hours
-from sim.results.intents import attainment, attempts_in, intents
+from sim.results.intents import attempts_in, intents
 from sim.results.latencies import latencies
 from sim.results.metrics import bins, outcomes, peak_queue, pool_timeline, refused_by, timeline
 from tests.random_scenarios import plain
 from tests.studies.theory import closed_forms as theory
 from tests.studies.theory.queues import z
-from tests.tables import attempt, run_of
+from tests.tables import attainment, attempt, run_of
 from tests.test_metrics import MIXED, groups, quickly, served
 from tests.timelines import saturated_spans
 

@@ -33,7 +33,7 @@ VERBS = {
 VERBS |= {"load_run", "fit_demand", "profile_called", "order_by", "money_study"}
 NOUNS = {"Scenario", "Run", "Policy", "Step", "Controls", "Telemetry", "BadInput"}
 FIGURES = {"intents", "outcomes", "latencies", "pool_timeline"}
-SHARED = {"sharing", "storms", "fit", "k6", "losses", "standing"}  # one idea, in rooms that each do their part of it
+SHARED = {"sharing", "storms", "losses", "standing"}  # one idea, in rooms that each do their part of it
 
 
 def test_the_front_door_has_the_verbs_and_nouns_of_a_notebook_and_two_modules():

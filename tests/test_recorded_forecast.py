@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sim.model.streams import BURST
-from sim.validation.own_queue.queue_figures import figures_of_log
 from sim.validation.own_queue.queue_forecast import SEEDS as DRAWN
 from sim.validation.own_queue.queue_forecast import (
     drawn_again,
@@ -18,7 +17,7 @@ from sim.validation.own_queue.queue_forecast import (
     spread_over_seeds,
 )
 from sim.validation.own_queue.queue_log import QueueLog, read_queue
-from sim.validation.own_queue.queue_study import SEEDS, figures_of_run, prediction_interval
+from sim.validation.own_queue.queue_study import SEEDS, figures_of_log, figures_of_run, prediction_interval
 from sim.validation.own_queue.queue_times import Axis
 from sim.validation.own_queue.staffing import on_duty
 from tests.recorded_queues import log_of_days, written

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.streams import SAMPLE, draws
-from sim.results.costs import energy
 from sim.results.counting import timeline_of
+from sim.results.energy import energy
 from sim.results.intents import attempts_in, every_row, intents
 from sim.results.latencies import latencies
 from sim.results.run import TABLES, Run, load_run

@@ -8,7 +8,7 @@ import pytest
 
 from sim import BadInput, load, simulate, verdict
 from sim.cli.places import refuse_other_file
-from sim.plots.slim import short_path, slimmed
+from sim.plots.saving import short_path, slimmed
 from sim.report import render_markdown, write
 from sim.report.answer import by_when
 from sim.report.playbook_pages import badge, highlights
@@ -16,8 +16,8 @@ from sim.report.review import headroom, merged
 from sim.report.switches import named, switch_sentences, switch_table
 from sim.results.cohort import WANTED, cohort
 from sim.results.intents import intents
+from sim.results.latencies import FEWEST, waits_over_time
 from sim.results.run import Run
-from sim.results.waits import FEWEST, waits_over_time
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import Comparison
 from sim.studies.compare import compare as compare_all

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sim import BadInput, load
-from sim.cli.sensitivity_command import sensitivity_table
-from sim.plots.tornado import drawn, tornado_figure
+from sim.cli.sweep_command import sensitivity_table
+from sim.plots.sweep_map import drawn, tornado_figure
 from sim.report import words
 from sim.studies.sensitivity import morris, sensitivity, sobol, tornado
 from sim.studies.sweep import DEMAND

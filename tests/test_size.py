@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sim import BadInput, demand_multiple, load, simulate, size
 from sim.cli.main import app
-from sim.report.study_tables import looks_table
+from sim.report.ranking import looks_table
 from sim.studies import looks as looks_module
 from sim.studies import size as size_module
 from sim.studies.executors import Local

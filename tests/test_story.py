@@ -5,8 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sim.plots.two_launches import launches
-from sim.report.blocks import Lines
-from sim.report.markdown import markdown
+from sim.report.blocks import Lines, markdown
 from sim.report.page import span
 from sim.report.story import HOT, LIMITED, NEW, OLD, ON_CALL, RUNS, TITLE, cells, story
 from sim.report.tables import Table

@@ -9,9 +9,9 @@ import pytest
 
 from sim.engine.simulate import simulate
 from sim.validation.study import AGREES, MISSES, NOT_HELD, Study
-from sim.validation.study_file import read_results, write_results
+from sim.validation.study_file import write_results
 from tests.jumping import JumpingLoop
-from tests.results import assert_unmoved, committed
+from tests.results import assert_unmoved, committed, read_results
 from tests.studies.faults import FAULTS, LINGER, PLACE
 from tests.studies.live import sight
 from tests.studies.live import study as live

@@ -8,15 +8,17 @@ from typer.testing import CliRunner
 
 from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.loadgen import gaps_ns, loadgen_generator, words_of_32_bits
 from sim.validation.mlperf import (
     SHIPPED,
     arrivals_of,
+    gaps_ns,
+    loadgen_generator,
     mlperf_study,
     read_runs,
     replay_run,
     reported_latencies,
     rows_of_run,
+    words_of_32_bits,
 )
 from tests.results import assert_unmoved, committed
 

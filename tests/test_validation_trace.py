@@ -10,9 +10,8 @@ from typer.testing import CliRunner
 
 from sim.cli.main import app
 from sim.errors import BadInput
-from sim.validation.own_queue.queue_figures import departures_from_model
 from sim.validation.own_queue.queue_log import read_queue
-from sim.validation.own_queue.queue_study import beyond_servers, queue_study
+from sim.validation.own_queue.queue_study import beyond_servers, departures_from_model, queue_study
 from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
 from tests.recorded_queues import log_of_days, written

@@ -9,7 +9,7 @@ import pytest
 
 from sim import load, simulate, verdict
 from sim.results.metrics import stretches
-from sim.results.pool_words import pool_sentence
+from sim.results.pool_verdict import pool_sentence
 from sim.results.verdict import cost_sentence, life, sentences, signups
 from sim.wording import percent
 from tests.tables import MANIFEST, attempt, run_of

@@ -42,9 +42,9 @@ class Console(rich.console.Console):
     def __init__(self, **how: Any):
         super().__init__(highlight=False, **how)
 
-    def print_line(self, text: str, style: str = "") -> None:
+    def print_line(self, text: str) -> None:
         """Print a text as it is, with no markup read in it, in one line however long it is."""
-        self.print(Text(text, style=style), soft_wrap=True)
+        self.print(Text(text), soft_wrap=True)
 
     def render(self, renderable: Any, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, NO_ANSWER, print_table, say
 from sim.cli.options import a_share, named, option, parsed, studying
@@ -59,16 +60,13 @@ def decide(
     meets the same people in the same futures. Losses are dollars where tiers have prices. Where no option stays alive
     as often as --alive asks, it says so and ends with exit code 1.
     """
-    from sim.report.study_tables import options_table
-    from sim.studies.decide import decide as find
-    from sim.studies.decide_words import sentences
-    from sim.studies.uncertain import load_uncertain
+    from sim.report.ranking import options_table
 
     if what_changes and shard is not None:
         expected = "the shards without it; then the same command with it and without --shard, on the runs they kept"
         raise BadInput("what to vary is known once the choice is", key="--what-changes", value=shard, expected=expected)
     folder = None if out is None else result_folder(out, "", replace=replace)
-    inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    inputs = sim.load_uncertain(scenario, override=override, sets=parsed(sets))
     how: dict[str, Any] = {
         "futures": futures,
         "seeds": seeds,
@@ -79,8 +77,8 @@ def decide(
         "store": False if no_store else store,
     }
     with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
-        found = find(inputs, read_fleets(fleets), named(playbooks) or None, **how, **at_work)
-    say(sentences(found))
+        found = sim.decide(inputs, read_fleets(fleets), named(playbooks) or None, **how, **at_work)
+    say(sim.sentences(found))
     if found.futures:
         print_table(options_table(found))
     if what_changes and found.futures == found.planned and found.best is not None:

@@ -76,7 +76,7 @@ def demand_fit(
         import numpy as np
 
         from sim.demand.fitting.forecast import fan_of_futures
-        from sim.plots.fit import fit_figure
+        from sim.plots.waves import fit_figure
 
         fan = fan_of_futures(fits, np.linspace(0.0, until, 401), seed)
         save_figure(fit_figure(read, fits, fan), figure)

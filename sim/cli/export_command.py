@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+import sim
 from sim.cli.console import progress_bar, ready, say, say_where
 from sim.cli.options import Override, Sets, is_saved_run, option, refuse_changes, scenario_of
 from sim.errors import BadInput
@@ -35,11 +36,8 @@ def demand_export(
     Writes schedule.csv, and scripts that send its requests with k6 and Locust. From a scenario these are the requests
     that an unlimited fleet would get; from a saved run, those that were made in it.
     """
-    from sim.engine.simulate import simulate
     from sim.export.export_folder import check_folder, check_url, targets_of, write_export
-    from sim.export.rates import sentences
-    from sim.export.schedule import check, schedule_of
-    from sim.results.run import load_run
+    from sim.export.schedule import check, schedule_of, sentences
     from sim.scenario.parts import Recording
 
     targets, address = targets_of(to), check_url(url)
@@ -50,7 +48,7 @@ def demand_export(
         raise BadInput("on an unlimited fleet nobody retries", key="--retries", expected=expected)
     if is_run:
         refuse_changes(override=override, set=sets, seed=seed)
-        run = load_run(Path(source))
+        run = sim.load_run(Path(source))
         start, horizon = datetime.fromisoformat(run.manifest["start"]), run.horizon
     else:
         scenario = scenario_of(source, override, sets)
@@ -62,7 +60,7 @@ def demand_export(
         ready()
         with progress_bar(scenario.title) as report:
             number = 1 if seed is None else seed
-            run = simulate(scenario, seed=number, unlimited=True, recording=Recording(), progress=report)
+            run = sim.simulate(scenario, seed=number, unlimited=True, recording=Recording(), progress=report)
     schedule = schedule_of(run, begin=first, end=last, speed=speed, times=times, retries=retries)
     files = write_export(schedule, out, targets, url=address, replace=replace)
     say(sentences(schedule))

@@ -14,28 +14,23 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
-from sim.cli.backtest_command import backtest
-from sim.cli.calibrate_command import calibrate
+from sim.cli.calibrate_command import backtest, calibrate
 from sim.cli.check_command import demand_check
 from sim.cli.console import INTERRUPTED, TERMINATED, Console, careful_streams
 from sim.cli.decide_command import decide
 from sim.cli.demand_commands import demand_app
 from sim.cli.explore_command import explore
 from sim.cli.money_command import money
-from sim.cli.order_command import order_by
-from sim.cli.policy_command import policies
 from sim.cli.profile_commands import profile_app
 from sim.cli.promise_command import check
 from sim.cli.run_commands import compare, report, run
 from sim.cli.runbook_command import export_app, runbook, shadow
-from sim.cli.scenario_commands import scenarios, schema
-from sim.cli.sensitivity_command import sensitivity
+from sim.cli.scenario_commands import policies, scenarios, schema
 from sim.cli.size_command import size
 from sim.cli.store_command import store
-from sim.cli.storm_commands import map_storms, rescue
+from sim.cli.storm_commands import map_storms, order_by, rescue
 from sim.cli.story_command import story
-from sim.cli.sweep_command import sweep
-from sim.cli.tune_command import tune
+from sim.cli.sweep_command import sensitivity, sweep, tune
 from sim.cli.validate_command import validate
 from sim.cli.watch_command import watch
 from sim.engine.parallel import load_beside

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import Console, name_column, print_table
 from sim.cli.options import scenario_of, studying
@@ -28,13 +29,12 @@ def money(
     For scenarios that have prices. Each seed is run with the fleet as it is, with an unlimited fleet, and with one GPU
     of each pool more and less, all with the same people. Amounts are of the whole service.
     """
-    from sim.report.money_tables import contracts
-    from sim.studies.money_study import money_study
+    from sim.report.tables import contracts
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes) as at_work:
-        study = money_study(loaded, playbook, seeds=seeds, **at_work)
+        study = sim.money_study(loaded, playbook, seeds=seeds, **at_work)
     console = Console()
     console.print(tier_table(study))
     print_table(contracts(study.run))
@@ -47,9 +47,8 @@ def money(
 def lines(study: Any) -> list[str]:
     """Sentences about the whole: the seed's revenue and plan, what is lost, what a GPU is worth, contracts, energy."""
     from sim.results.contracts import contract_sentences
-    from sim.results.energy_sentences import energy_sentences
-    from sim.results.money import plan_of
-    from sim.results.money_sentences import lost_sentence, money_sentences
+    from sim.results.energy import energy_sentences
+    from sim.results.money import lost_sentence, money_sentences, plan_of
 
     plan = plan_of(study.run)
     lost = study.tiers["lost"].to_dict()

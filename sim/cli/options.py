@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+import sim
 from sim.cli.console import ready, runs_bar
 from sim.errors import BadInput
 from sim.units import fraction, number, seconds
@@ -81,14 +82,13 @@ MOST_PLACES = 200  # on one axis
 
 def scenario_of(name: str, override: str | None, sets: list[str] | None) -> "Scenario":
     """The scenario of this name or file, with an override and settings laid over it. Raises BadInput."""
-    from sim.scenario.load import load
 
     settings = parsed(sets)
     if "demand.times" in settings:
         from sim.studies.sweep import scenario_with
 
         return scenario_with(name, override, settings)
-    return load(name, override=override, sets=settings)
+    return sim.load(name, override=override, sets=settings)
 
 
 @contextmanager

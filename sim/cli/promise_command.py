@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import PLAIN, Console
 from sim.cli.options import a_share, scenario_of, studying
@@ -52,14 +53,13 @@ def check(
     broken, 3 where these runs do not decide one, 2 for bad input.
     """
     from sim.export import check_files
-    from sim.studies.check import check as held_to
     from sim.studies.promise_findings import UNDECIDED
 
     refuse_file(junit, ".xml")
     refuse_file(markdown, ".md")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
-        found = held_to(
+        found = sim.check(
             loaded,
             playbook,
             promise or None,

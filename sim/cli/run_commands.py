@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, announce_size, print_table, progress_bar, ready, runs_bar, say, say_where
 from sim.cli.options import a_share, beginning, machines, named, option, parsed, scenario_of, studying
@@ -52,7 +53,6 @@ def run(
     from sim.engine.simulate import chosen
     from sim.report.promise_tables import promises_of_run
     from sim.results.retry_rules import rule_sentences
-    from sim.results.verdict import sentences, verdict
     from sim.studies.promise_findings import own_promises
     from sim.studies.unlimited import simulate_with_demand
 
@@ -71,8 +71,8 @@ def run(
         announce_size(loaded, name, processes=processes, yes=yes)
     with progress_bar(f"{loaded.title}: {name}, and its demand with an unlimited fleet") as report:
         result = simulate_with_demand(loaded, name, seed=seed, engine=engine, processes=processes, progress=report)
-    judged = verdict(result)
-    lines = [*sentences(judged), *rule_sentences(result)]
+    judged = sim.verdict(result)
+    lines = [*sim.sentences(judged), *rule_sentences(result)]
     with report_beside([result], None, folder, [judged]):
         try:
             with replacing(folder):
@@ -142,7 +142,6 @@ def compare(
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
     from sim.studies.answer_folder import load_comparison, save_comparison
-    from sim.studies.compare import compare as compare_all
     from sim.studies.earlier import in_common
 
     earlier = None if against is None else load_comparison(against)
@@ -164,13 +163,12 @@ def compare(
     picked = None
     if pick_best is not None:
         from sim.studies.selection import PILOT
-        from sim.studies.selection import pick_best as find_best
 
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
             most, apart = max(at_most, PILOT), difference_of(pick_best, by)
-            picked = find_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
+            picked = sim.pick_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
-        comparison, runs = compare_all(
+        comparison, runs = sim.compare(
             given if labelled else given[0].scenario,
             None if labelled else names,
             seeds=seeds,
@@ -203,11 +201,10 @@ def print_comparison(comparison: Any, runs: list[Any]) -> None:
     from sim.report.promise_tables import promises_compared
     from sim.report.ranking import configurations_table, gives_and_costs, ranking
     from sim.results.retry_rules import rule_sentences
-    from sim.results.verdict import sentences, verdict
     from sim.studies.choice import choice
 
     for result in runs if len(runs) <= 2 else []:
-        say([*sentences(verdict(result)), *rule_sentences(result)])
+        say([*sim.sentences(sim.verdict(result)), *rule_sentences(result)])
     if comparison.configurations:
         print_table(configurations_table(comparison, runs))
     print_table(ranking(comparison))
@@ -272,7 +269,6 @@ def report(
     With --against, what differs from an earlier comparison of the same playbooks and seeds is also printed.
     """
     from sim.plots import save_figures
-    from sim.results.run import load_run
     from sim.studies.answer_folder import COMPARISON, DECISION, SIZE, load_comparison, load_decision, load_size
 
     page = out or folder / f"report.{form}"
@@ -283,7 +279,7 @@ def report(
         DECISION: load_decision,
     }
     load = next((loader for name, loader in loaders.items() if (folder / name).is_file()), None)
-    about, runs = load(folder) if load else (None, [load_run(folder)])
+    about, runs = load(folder) if load else (None, [sim.load_run(folder)])
     if not runs:
         message = "this study was interrupted before it had an answer"
         raise BadInput(message, file=folder, expected="the same command again, which goes on where it stopped")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+import sim
 from sim.cli.console import Console, progress_bar, ready, runs_bar, say_where, write_out
 from sim.cli.options import (
     Override,
@@ -92,16 +93,15 @@ def check_folder(out: Path, files: Iterable[str], *, replace: bool) -> None:
 
 def act_before(scenario: Any, command: str, playbook: str, seeds: int) -> list[str]:
     """Sentences on the last instant at which the playbook still saves the run; command: what looks for it."""
-    from sim.studies.rescue import is_fault, rescue
-    from sim.studies.rescue_sentences import sentences
+    from sim.studies.rescue import is_fault
 
     if seeds == 0 or all(is_fault(step, scenario) for step in scenario.playbooks[playbook]):
         return [f"Not looked for. `{command}` finds the last instant at which the playbook still saves the run."]
     by = max(60.0, scenario.horizon / 200)
     with runs_bar(f"{scenario.title}: the point of no return") as report:
-        found = rescue(scenario, playbook, seeds=seeds, by=by, progress=report)
+        found = sim.rescue(scenario, playbook, seeds=seeds, by=by, progress=report)
     runs = f"From runs at {len(found.shares)} instants, {seeds} at each; `{command}` makes more."
-    return [*sentences(found), runs]
+    return [*sim.sentences(found), runs]
 
 
 @export_app.command("metrics")
@@ -121,14 +121,13 @@ def export_metrics(
     """
     from sim.engine.shadow import with_telemetry
     from sim.results.gateway_metrics import openmetrics
-    from sim.results.run import load_run
     from sim.studies.configurations import scenario_at
 
     refuse_file(out)
     step = option("--every", every, seconds)
     if is_saved_run(source):
         refuse_changes(playbook=playbook, override=override, set=sets, seed=seed)
-        facts = load_run(Path(source)).manifest
+        facts = sim.load_run(Path(source)).manifest
         playbook, seed = facts["playbook"], facts["seed"]
     loaded = scenario_at(source, override=override, sets=parsed(sets))
     ready()
@@ -160,7 +159,7 @@ def shadow(
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
-    steps = [*loaded.always, *loaded.playbooks[chosen(loaded, playbook)[0]]]
+    steps = loaded.in_force(chosen(loaded, playbook)[0])
     console, rows, ticks = Console(), [], []
     with opened(metrics) as file:
         for looked in look(loaded, playbook, readings(file, metrics)):

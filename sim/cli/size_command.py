@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+import sim
 from sim.cli import options
 from sim.cli.console import INTERRUPTED, NO_ANSWER, print_table, ready, runs_bar, say
 from sim.cli.options import a_share, beginning, machines, named, parsed
@@ -76,9 +77,9 @@ def size(
     With --begin it is the fleet with which the promise holds from now on, given the queue and the people of now; GPUs
     of the state are left out, since they are what is sought.
     """
-    from sim.studies.uncertain import Uncertain, load_uncertain
+    from sim.studies.uncertain import Uncertain
 
-    inputs = load_uncertain(scenario, override=override, sets=parsed(sets))
+    inputs = sim.load_uncertain(scenario, override=override, sets=parsed(sets))
     if begin is not None:
         if demand or inputs.laws:
             what = "--demand" if demand else next(iter(inputs.laws))
@@ -156,10 +157,9 @@ def answer_fleet(
 ) -> None:
     """Size the fleet under each playbook, print the answers, and save what they rest on."""
     from sim.engine.simulate import chosen
-    from sim.report.study_tables import looks_table, savings_table
+    from sim.report.ranking import looks_table, savings_table
     from sim.studies.promise import read_promise
-    from sim.studies.size import size as find
-    from sim.studies.size_words import savings, sentences
+    from sim.studies.size_words import savings
 
     loaded = inputs.scenario
     read_promise(promise, loaded)
@@ -169,8 +169,8 @@ def answer_fleet(
     found = []
     for name, share in product(names, shares):
         with runs_bar(f"{loaded.title}: {name}") as report:
-            found.append(find(inputs, promise, name, runs=share, **how, progress=report))
-        say(sentences(found[-1]))
+            found.append(sim.size(inputs, promise, name, runs=share, **how, progress=report))
+        say(sim.sentences(found[-1]))
         if len(found[-1].table):
             print_table(looks_table(found[-1].table, share=found[-1].target > 0))
         if found[-1].verdict == "interrupted":
@@ -206,8 +206,8 @@ def save(
     found: list[Any], answers: Any, folder: Path, scenario: Any, fleet: dict[str, Any], playbook: str, seed: int
 ) -> None:
     """Save the answers with a run of this fleet, and the figure and the report beside them. Raises BadInput."""
+    from sim.plots.fleet_choices import size_figure
     from sim.plots.saving import write_figure
-    from sim.plots.size_curve import size_figure
     from sim.studies.answer_folder import save_sizes
     from sim.studies.size import Size
 
@@ -221,15 +221,14 @@ def save(
 
 def answer_demand(loaded: Any, promise: str | None, names: list[str], how: dict[str, Any], folder: Path | None) -> None:
     """Find the largest multiple of the demand under each playbook."""
-    from sim.report.study_tables import looks_table
-    from sim.studies.demand_multiple import demand_multiple
+    from sim.report.ranking import looks_table
     from sim.studies.size_words import multiple_sentences
 
     ready()
     every, interrupted = [], False
     for name in names:
         with runs_bar(f"{loaded.title}: {name}") as report:
-            found = demand_multiple(loaded, promise, name, **how, progress=report)
+            found = sim.demand_multiple(loaded, promise, name, **how, progress=report)
         say(multiple_sentences(found))
         if len(found.table):
             print_table(looks_table(found.table, share=found.target > 0))

@@ -1,5 +1,6 @@
-"""The command that runs a scenario at many settings and writes one table of all figures."""
+"""The commands that run a scenario at many settings: of a design (sweep), of a search (tune), of what is uncertain."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,9 +8,10 @@ import typer
 from rich.table import Table
 from typer import Option
 
+import sim
 from sim.cli import options
-from sim.cli.console import INTERRUPTED, Console
-from sim.cli.options import key_and_text, named, scenario_of, studying
+from sim.cli.console import INTERRUPTED, Console, name_column, say
+from sim.cli.options import key_and_text, named, parsed, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
 
@@ -54,7 +56,6 @@ def sweep(
     multiplies all demand. Runs are kept, so that an interrupted sweep costs only what is missing.
     """
     from sim.plots.sweep_map import sweep_figure
-    from sim.studies.sweep import sweep as run_all
 
     refuse_file(figure, ".png", ".svg")
     refuse_file(out, ".csv", ".parquet")
@@ -63,7 +64,7 @@ def sweep(
         raise BadInput("a figure shows one key or two", key="--figure", value=len(keys), expected="--out for more keys")
     loaded = scenario_of(scenario, override, sets)
     with studying(loaded.title, cluster, processes, shard) as at_work:
-        table = run_all(
+        table = sim.sweep(
             loaded,
             keys,
             named(playbooks) or None,
@@ -116,3 +117,150 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown
+
+
+def tune(
+    scenario: options.ScenarioArgument,
+    playbook: Annotated[str, Option(help="The playbook whose parameters are tuned.")],
+    vary: Annotated[
+        list[str],
+        Option(
+            metavar="STEP.PARAMETER=LOW..HIGH",
+            help="A parameter of a step (0, 1, ...), like 0.share=20%..90%. Repeatable.",
+        ),
+    ],
+    by: Annotated[str, Option(help="What to improve: images, people, attainment, cost or money.")] = "images",
+    promise: Annotated[str | None, Option(help="A promise that the answer must keep, as in 'meltpoint size'.")] = None,
+    trials: Annotated[int, Option(min=2, help="Settings tried, the untuned one first.")] = 30,
+    seeds: Annotated[int, Option(min=1, help="Runs of each trial.")] = 5,
+    fresh: Annotated[int, Option(min=3, help="Runs that score the answer, with seeds the search never saw.")] = 10,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
+    out: Annotated[Path | None, Option(help="Write the trials here as CSV.")] = None,
+) -> None:
+    """Tune the parameters of a playbook.
+
+    Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
+    search never saw, against the untuned playbook:
+
+    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
+    """
+
+    refuse_file(out)
+    loaded = scenario_of(scenario, override, sets)
+    with studying(f"{loaded.title}: {playbook}", cluster, processes) as at_work:
+        found = sim.tune(
+            loaded,
+            playbook,
+            pairs(vary),
+            by=by,
+            promise=promise,
+            trials=trials,
+            seeds=seeds,
+            fresh=fresh,
+            store=False if no_store else store,
+            **at_work,
+        )
+    say(found.sentences())
+    save_table(found.table, out, "Trials")
+    if len(found.table) < trials:
+        raise typer.Exit(INTERRUPTED)
+
+
+def sensitivity(
+    scenario: options.ScenarioArgument,
+    metric: Annotated[
+        str, Option(help="The figure, like attainment, p95_latency or dollars_per_1000_images.")
+    ] = "attainment",
+    playbook: options.Playbook = None,
+    method: Annotated[
+        Literal["tornado", "morris", "sobol"],
+        Option(help="One input at a time; Morris's screening; Sobol's indices (the last two need SALib)."),
+    ] = "tornado",
+    size: Annotated[
+        int | None, Option(min=2, help="Trajectories of Morris (10), or points of Sobol, a power of two (64).")
+    ] = None,
+    assumed: Annotated[
+        bool, Option("--assumed", help="Also all numbers marked assumed, from half to twice of each.")
+    ] = False,
+    seeds: Annotated[int, Option(min=1, help="Runs at each setting, the same seeds everywhere.")] = 3,
+    override: options.Override = None,
+    sets: options.Sets = None,
+    processes: options.Processes = None,
+    cluster: options.ClusterAddress = None,
+    shard: options.ShardOf = None,
+    store: options.StoreFolder = None,
+    no_store: options.NoStore = False,
+    figure: Annotated[Path | None, Option(help="Draw the tornado: a PNG or SVG.")] = None,
+    out: Annotated[Path | None, Option(help="Write the table here as CSV.")] = None,
+) -> None:
+    """Find the uncertain inputs that a figure depends on.
+
+    Inputs have laws in place of numbers, as for 'meltpoint decide'; without any, those marked assumed are varied. What
+    would change a decision, rather than a figure, is said by 'meltpoint decide --what-changes'.
+    """
+    from sim.studies.assumed import with_assumed
+    from sim.studies.sensitivity import sensitivity as find
+
+    refuse_file(figure, ".png", ".svg")
+    refuse_file(out)
+    if figure is not None and method != "tornado":
+        raise BadInput("only a tornado is drawn", key="--figure", value=figure, expected="--method tornado")
+    inputs = sim.load_uncertain(scenario, override=override, sets=parsed(sets))
+    if assumed or not inputs.laws:
+        inputs = with_assumed(inputs)
+    with studying(inputs.scenario.title, cluster, processes, shard) as at_work:
+        table = find(
+            inputs,
+            metric,
+            playbook,
+            method=method,
+            size=size,
+            seeds=seeds,
+            store=False if no_store else store,
+            **at_work,
+        )
+    Console().print(sensitivity_table(table, metric))
+    save_table(table, out)
+    if figure is not None:
+        from sim.plots.sweep_map import tornado_figure
+
+        save_figure(tornado_figure(table, metric), figure)
+
+
+def sensitivity_table(table: Any, metric: str) -> Table:
+    """One row per input that matters, the most important first; those that do not in the caption."""
+    from sim.report import words
+    from sim.wording import names_in_words, setting
+
+    of_figure = {"at_low": words.figure, "at_high": words.figure}
+    of_figure |= dict.fromkeys(("swing", "mu", "mu_star", "sigma", "mu_star_conf"), words.swing)
+    names = {"at_low": "at low", "at_high": "at high", "mu_star": "mu*", "mu_star_conf": "mu* ±", "S1_conf": "S1 ±"}
+    columns = [name for name in table if name not in ("key", "monotone", "low", "high", "base")]
+    base = f", {words.figure(metric, table['base'].iloc[0])} at the medians" if "base" in table else ""
+    title = f"Sensitivity of {metric.replace('_', ' ')}{base}"
+    ranges = ["range"] if "low" in table else []
+    titles = [names.get(name, name.replace("ST_conf", "ST ±")) for name in columns]
+    found, nothing, endless = Table(name_column("input"), *ranges, *titles, title=title, caption_justify="left"), [], []
+    for row in table.to_dict("records"):
+        if "base" in row and all(math.isinf(row[name]) for name in ("at_low", "base", "at_high")):
+            endless.append(row["key"])
+            continue
+        if not any(row.get(name) for name in ("swing", "mu_star", "ST")):
+            nothing.append(row["key"])
+            continue
+        mark = "" if row.get("monotone", True) else " *"
+        between = [f"{setting(row['low'])} to {setting(row['high'])}"] if ranges else []
+        cells = [of_figure[name](metric, row[name]) if name in of_figure else setting(row[name]) for name in columns]
+        found.add_row(row["key"] + mark, *between, *cells)
+    notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
+    notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    if endless:
+        every = names_in_words(endless)
+        notes.append(f"ENDLESS: at every setting of {every}, so it says nothing about them; try attainment.")
+    found.caption = "\n".join(notes) or None
+    return found

@@ -109,8 +109,7 @@ def carry_out(
 
 def write(studies: list["Study"], path: Path) -> None:
     """Write the studies as a page, or as a table where the file's name ends in .csv."""
-    from sim.validation.study_file import write_results
-    from sim.validation.study_page import page
+    from sim.validation.study_file import page, write_results
 
     if path.suffix == ".csv":
         write_results(studies, path)
@@ -156,7 +155,7 @@ def shown(study: "Study", *, only_misses: bool) -> Group:
 def table(rows: Sequence["Row"], *, heads: bool) -> Table:
     """Rows of one case. Numbers are never cut, however narrow the terminal; words fold."""
     from sim.validation.study import MISSES, NOT_HELD
-    from sim.validation.study_page import number
+    from sim.validation.study_file import number
 
     made = Table(box=None, show_header=heads, expand=True, padding=(0, 1, 0, 1))
     made.add_column("figure", ratio=3, overflow="fold")

@@ -10,8 +10,8 @@ from sim.engine.play import controls_of
 from sim.engine.simulate import chosen, simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, Telemetry
+from sim.policies.base import ROUNDING
 from sim.policies.playbook import Step, in_order
-from sim.policies.window import ROUNDING
 from sim.results.gateway_readings import Reading, Readings
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario

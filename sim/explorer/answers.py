@@ -144,5 +144,4 @@ def sliced_for(scenario: Scenario, playbook: str, stage: int) -> Scenario:
 
 def steady(scenario: Scenario, playbook: str) -> bool:
     """Whether all policies set the same at every tick, so that none of them needs to be played."""
-    steps = [*scenario.always, *scenario.playbooks[playbook]]
-    return all(step.when is None and step.policy.steady for step in steps)
+    return all(step.when is None and step.policy.steady for step in scenario.in_force(playbook))

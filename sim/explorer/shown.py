@@ -3,27 +3,13 @@
 import math
 
 from sim.report import words
-from sim.studies.differences import unit_of
+from sim.studies.differences import title_of, unit_of
 
-FIGURES = {
-    "attainment": "requests in time",
-    "in_time": "requests with an image in time",
-    "degraded_share": "degraded, of images in time",
-    "p95_latency": "p95 latency of all requests",
-    "lost": "requests lost",
-    "refused": "attempts refused",
-    "signups_lost": "signups lost on the waitlist",
-    "churned": "people who leave for good",
-    "kept": "people kept",
-    "saturated_seconds": "time with saturated pools",
-    "gpu_hours": "GPU-hours in service",
-    "wasted_gpu_hours": "GPU-hours wasted",
-    "dollars": "cost of the GPUs",
-    "revenue": "revenue",
-    "margin": "revenue less GPUs",
-    "kwh": "energy at the meter, kWh",
-    "kg_co2e": "kg CO2e",
-}
+SHOWN = (
+    *("attainment", "in_time", "degraded_share", "p95_latency", "lost", "refused", "signups_lost", "churned", "kept"),
+    *("saturated_seconds", "gpu_hours", "wasted_gpu_hours", "dollars", "revenue", "margin", "kwh", "kg_co2e"),
+)
+FIGURES = {name: title_of(name) for name in SHOWN}
 
 
 def text_of(column: str, value: float) -> str:

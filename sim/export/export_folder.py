@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sim.errors import BadInput
-from sim.export.rates import rates, virtual_users
-from sim.export.schedule import COLUMNS, Schedule
+from sim.export.schedule import COLUMNS, Schedule, rates, virtual_users
 from sim.writing import new_folder, replacing
 
 TARGETS = {"csv": (), "k6": ("k6.js",), "locust": ("locustfile.py",)}

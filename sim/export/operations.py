@@ -38,7 +38,7 @@ class Operations:
 
 def operations(run: Run, scenario: Scenario, playbook: str) -> Operations:
     """Only what the playbook has is written; a switch that no tool can express is in no file but perhaps the alerts."""
-    numbered = list(enumerate([*scenario.always, *scenario.playbooks[playbook]], 1))
+    numbered = list(enumerate(scenario.in_force(playbook), 1))
     found, pieces = Operations(), dict[str, list[Piece]]()
     found.texts[ALERTS] = dumped(alert_rules(numbered, run))
     for number, step in numbered:

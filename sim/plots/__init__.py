@@ -14,26 +14,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sim.plots import axes
-from sim.plots.one_run import demand, latency, load, outcomes, queue, signups
+from sim.plots.one_run import cohort_bars, demand, latency, load, outcomes, queue, signups
 from sim.plots.over_time import clock, fleet, power, slowed_or_loading, waits
 from sim.plots.saving import png_bytes, svg_text, write_figure
 from sim.plots.several import MEASURES, playbooks
-from sim.plots.waterfall import cohort_bars
+from sim.results.latencies import waits_over_time
 from sim.results.metrics import bins, counted, default_bin, load_over_time, timeline
 from sim.results.run import Run
-from sim.results.waits import waits_over_time
 
 MOST_POOLS = 12  # that are drawn
 FIGURES = ("demand", "load", "queue", "outcomes", "latency", "waits", "fleet", "power", "cohort")
 # The file of each figure of an answer, imported with the study behind it when it is first used.
 OF_ANSWERS = {
-    "fit_figure": "fit",
+    "fit_figure": "waves",
     "map_figure": "storms",
     "policy_figure": "policy",
     "profile_figure": "profiles",
-    "regret_figure": "regret_map",
+    "regret_figure": "fleet_choices",
     "rescue_figure": "storms",
-    "size_figure": "size_curve",
+    "size_figure": "fleet_choices",
     "sweep_figure": "sweep_map",
 }
 
@@ -146,9 +145,7 @@ def busiest(pools: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {pool: table for pool, table in pools.items() if pool in shown}
 
 
-def comparison_figure(
-    differences: pd.DataFrame, *, baseline: str = "", measures: Collection[str] = tuple(MEASURES)
-) -> Figure:
+def comparison_figure(differences: pd.DataFrame, *, baseline: str = "", measures: Collection[str] = MEASURES) -> Figure:
     """Playbooks side by side, with a panel for each of the measures that is not 0 or never for all of them.
 
     differences, baseline: as in Comparison.

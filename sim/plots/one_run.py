@@ -1,17 +1,18 @@
-"""Figures of one run: demand, queues, load against capacity and outcomes over time, and the distribution of latency."""
+"""Figures of one run: demand, queues, load and outcomes over time, the distribution of latency, what became of all."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from sim.plots import axes
 from sim.plots.marks import mark_decisions
+from sim.results.cohort import IN_TIME, IN_TIME_DEGRADED, LATE, LEFT, REFUSED, WANTED, cohort
 from sim.results.intents import intents
 from sim.results.latencies import distribution, histograms, samples_by_group
 from sim.results.metrics import pool_timeline, stretches, timeline
 from sim.results.run import Run
-from sim.wording import amount, from_to, in_gpus, rate_unit
+from sim.wording import amount, from_to, in_gpus, percent, rate_unit
 
 # In the order of stacking; from dark to light and back, for a grey print.
 OUTCOMES = {"served": axes.BLUE, "degraded": axes.SKY, "refused": axes.YELLOW, "abandoned": axes.VERMILLION}
@@ -22,6 +23,15 @@ TICKS = {
 }
 BETWEEN = {size * n: f"{n} {unit}" for size, unit in UNITS for n in (2, 5, 20) if (unit, n) != ("h", 20)}
 MOST_POINTS = 400  # of a drawn distribution; more cannot be seen
+COLOURS = {
+    WANTED: axes.GREY,
+    IN_TIME: axes.BLUE,
+    IN_TIME_DEGRADED: axes.SKY,
+    LATE: axes.ORANGE,
+    REFUSED: axes.YELLOW,
+    LEFT: axes.VERMILLION,
+}
+DARK = (axes.GREY, axes.BLUE, axes.VERMILLION)
 
 
 def rates(run: Run, table: pd.DataFrame) -> pd.DataFrame:
@@ -191,3 +201,35 @@ def time_axis(ax: Axes, shortest: float, longest: float) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: ticks.get(x, f"{x:g} s"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(True, axis="x", color="#eeeeee", linewidth=0.6)
+
+
+def cohort_bars(run: Run, ax: Axes) -> None:
+    """Requests at full scale by what became of them."""
+    parts = cohort(run)
+    whole, begin = parts[WANTED], 0.0
+    axes.dress(ax, "What became of the requests", "", "requests" if whole else None)
+    if not whole:
+        return axes.nothing(ax, "nothing was wanted")
+    for place, (name, count) in enumerate(parts.items()):
+        left = 0.0 if name == WANTED else begin
+        colour = COLOURS.get(name, axes.PURPLE)
+        ax.barh(-place, count, left=left, height=0.62, color=colour, edgecolor=axes.INK, linewidth=0.4)
+        text = amount(count) if name == WANTED else f"{amount(count)} ({percent(count / whole)})"
+        x, side, shift, ink = label_place(left, count, whole, colour)
+        ax.annotate(text, (x, -place), (shift, 0), textcoords="offset points", ha=side, va="center", size=8, color=ink)
+        begin += 0.0 if name == WANTED else count
+    ax.set_yticks([-place for place in range(len(parts))], list(parts))
+    ax.set_xlim(0, whole)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_formatter(axes.amount_tick)
+    ax.grid(False, axis="y")
+    return None
+
+
+def label_place(left: float, count: float, whole: float, colour: str) -> tuple[float, str, int, str]:
+    """Where a bar's label stands (anchor, side, shift in points) and its colour: in the bar where it has room."""
+    if count > 0.28 * whole:
+        return left, "left", 4, "white" if colour in DARK else axes.INK
+    if left + count < 0.72 * whole:
+        return left + count, "left", 4, axes.INK
+    return left, "right", -4, axes.INK

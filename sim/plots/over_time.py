@@ -12,9 +12,9 @@ from sim.model.knobs import POOL_KNOBS, SLOWDOWN, decided_name
 from sim.plots import axes
 from sim.policies.base import ABSENT
 from sim.results.energy import power_by_hour
+from sim.results.latencies import waits_over_time
 from sim.results.metrics import pool_timeline
 from sim.results.run import Run
-from sim.results.waits import waits_over_time
 
 TITLES = {
     "wait": "Wait for a GPU, of served requests, by when they came",

@@ -8,21 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sim.plots import axes
+from sim.studies.differences import title_of, unit_of
 
-MEASURES = {
-    "images_share": "images of an unlimited fleet (%)",
-    "people_share": "people kept (%)",
-    "attainment": "requests in time (%)",
-    "degraded_share": "degraded, of images in time (%)",
-    "p95_latency": "p95 latency of all requests (s)",
-    "p95_first_token": "p95 time to the first token (s)",
-    "p95_per_token": "p95 time per token (s)",
-    "lost": "requests lost",
-    "signups_lost": "signups lost",
-    "growth_lost": "growth lost (signups)",
-    "wasted_gpu_hours": "GPU-hours wasted",
-    "dollars_per_1000_images": "cost of 1,000 images in time ($)",
-}
+MEASURES = (
+    *("images_share", "people_share", "attainment", "degraded_share", "p95_latency", "p95_first_token"),
+    *("p95_per_token", "lost", "signups_lost", "growth_lost", "wasted_gpu_hours", "dollars_per_1000_images"),
+)
+SIGNS = {"share": "%", "seconds": "s", "dollars": "$", "number": ""}
+
+
+def label_of(metric: str) -> str:
+    """A figure's title with its unit, for an axis; shares are drawn in per cent."""
+    sign = SIGNS[unit_of(metric)]
+    return f"{title_of(metric)} ({sign})" if sign else title_of(metric)
 
 
 def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str = "") -> None:
@@ -31,7 +29,7 @@ def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str
     differences: as in Comparison.differences.
     """
     table = differences[differences["metric"] == metric].reset_index(drop=True)
-    factor = 100.0 if MEASURES.get(metric, "").endswith("(%)") else 1.0
+    factor = 100.0 if unit_of(metric) == "share" else 1.0
     figures = table[["mean", "mean_low", "mean_high"]].to_numpy(float) * factor
     finite = figures[np.isfinite(figures)]
     top = float(finite.max()) if len(finite) and finite.max() > 0 else 1.0
@@ -50,7 +48,7 @@ def playbooks(differences: pd.DataFrame, metric: str, ax: Axes, *, baseline: str
     span = top - low
     ax.set_xlim(low - 0.04 * span, top + 0.06 * span)
     name_axis(ax, list(table["playbook"]), baseline)
-    axes.dress(ax, "", "", MEASURES.get(metric, metric.replace("_", " ")))
+    axes.dress(ax, "", "", label_of(metric))
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.xaxis.set_major_formatter(axes.amount_tick)
 

@@ -1,20 +1,22 @@
-"""A figure of a sweep against one key, as lines, or against two, as a map, or as points where they lie anywhere."""
+"""Figures over many settings: of a sweep against one key or two, and the tornado of a sensitivity study."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colorizer import ColorizingArtist
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from sim.errors import BadInput
 from sim.plots import axes
-from sim.plots.several import MEASURES
-from sim.studies.differences import RATIOS, interval_of, mean_of
+from sim.plots.several import label_of
+from sim.studies.differences import RATIOS, interval_of, mean_of, unit_of
 from sim.studies.intervals import t_interval
 from sim.studies.sweep_file import numbers_in
+from sim.wording import setting
 
-SHARES = ("attainment", "degraded_share", "promise_kept")
 WIDE = 20.0  # points between shares from which their axis begins at 0
+MOST = 12  # bars
 
 
 def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment") -> Figure:
@@ -25,8 +27,8 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
         raise BadInput("the table has no such figure", key="metric", value=metric, expected=expected)
     if len(keys) not in (1, 2):
         raise BadInput("a figure shows one key or two", key="vary", value=len(keys), expected="1 or 2")
-    factor = 100.0 if metric in SHARES else 1.0
-    label = MEASURES.get(metric, f"{metric.replace('_', ' ')}{' (%)' if metric in SHARES else ''}")
+    share, label = unit_of(metric) == "share", label_of(metric)
+    factor = 100.0 if share else 1.0
     names = list(dict.fromkeys(table["playbook"]))
     if len(keys) == 1:
         figure, (ax,) = axes.blank(3.2)
@@ -34,7 +36,7 @@ def sweep_figure(table: pd.DataFrame, keys: list[str], metric: str = "attainment
             line(table[table["playbook"] == name], keys[0], metric, factor, ax, place, axes.plain(name))
         axes.dress(ax, "", label, keys[0])
         low, high = ax.get_ylim()
-        if metric in SHARES and high - low > WIDE:  # a large difference is seen against the whole
+        if share and high - low > WIDE:  # a large difference is seen against the whole
             ax.set_ylim(min(low, 0.0), high)
         axes.legend(ax)
         return figure
@@ -92,3 +94,49 @@ def numbers_of(values: pd.Series) -> tuple[np.ndarray, list[str]]:
         return np.array(found), []
     names = list(dict.fromkeys(values.astype(str)))
     return np.array([names.index(str(value)) for value in values], dtype=float), names
+
+
+def tornado_bars(table: pd.DataFrame, ax: Axes, metric: str) -> None:
+    """Bars from the figure at each input's low end to that at its high end, about the base; see studies.sensitivity."""
+    table = drawn(table).head(MOST).iloc[::-1]
+    if table.empty:
+        axes.nothing(ax, "nothing changes with any of these inputs")
+        return
+    base = float(table["base"].iloc[0])
+    y = np.arange(len(table))
+    for side, color, label in (("low", axes.SKY, "input low (10 %)"), ("high", axes.ORANGE, "input high (90 %)")):
+        ax.barh(y, table[f"at_{side}"] - base, left=base, height=0.62, color=color, label=label)
+    for place, row in enumerate(table.to_dict("records")):
+        left, right = sorted([(row["at_low"], str(row["low"])), (row["at_high"], str(row["high"]))])
+        for (value, end), edge in ((left, min), (right, max)):  # one label to each side, whichever way the bars go
+            gap, align = (-3, "right") if edge is min else (3, "left")
+            at = (edge(value, base), place)
+            text = axes.plain(setting(end), 16)
+            ax.annotate(text, at, (gap, 0), textcoords="offset points", fontsize=7, va="center", ha=align)
+    ax.axvline(base, color=axes.INK, linewidth=1)
+    names = [
+        axes.plain(key, 34) + ("" if fine else " *") for key, fine in zip(table["key"], table["monotone"], strict=True)
+    ]
+    ax.set_yticks(y, names)
+    ax.margins(x=0.16)
+    name = metric.replace("_", " ")
+    note = "" if table["monotone"].all() else "     * not monotone: the base lies outside both ends"
+    axes.dress(ax, f"What {name} depends on", "", f"{name}{note}")
+    ax.grid(False, axis="y")
+    if unit_of(metric) == "share":
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+
+
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """The inputs that have a bar: they change something, and nothing is endless (a latency that too few reach)."""
+    finite = np.isfinite(table[["at_low", "base", "at_high"]].to_numpy(float)).all(axis=1)
+    return table[finite & (table["swing"] > 0)]
+
+
+def tornado_figure(table: pd.DataFrame, metric: str) -> Figure:
+    """The tornado of a sensitivity study."""
+    figure, (ax,) = axes.blank(1.3 + 0.34 * min(len(drawn(table)), MOST), room=0.78)
+    tornado_bars(table, ax, metric)
+    if len(drawn(table)):
+        axes.legend(ax)
+    return figure

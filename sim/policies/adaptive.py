@@ -8,8 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry
 from sim.policies.adaptive_rules import Learnt, aimd, envoy, gradient2, vegas
-from sim.policies.base import Advice, Duration, Level, Targeted
-from sim.policies.window import counted
+from sim.policies.base import Advice, Duration, Level, Targeted, counted
 from sim.units import Count, Fraction, Plain
 
 Limit = Annotated[Count, Field(ge=1, allow_inf_nan=False)]

@@ -1,11 +1,14 @@
 """The base of all named policies: their advice, the types of their settings, and the tiers or pools they act on."""
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
+import numpy as np
 from pydantic import AfterValidator, Field
 
-from sim.model.controls import Controls, PoolTelemetry, Telemetry
+from sim.model.controls import Controls, PoolTelemetry, Telemetry, indices
 from sim.model.knobs import MOST_GPUS
 from sim.schema import Strict
 from sim.units import Count, Fraction, Seconds, Whole
@@ -17,6 +20,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they ar
 ABSENT = ("failed", "moving", "switched_off", "ordered")
 FAILED, MOVING = ABSENT[:2]
 TAKEN_BACK = "taken back"  # by their vendor: nowhere, and not paid
+ROUNDING = 1e-6  # seconds: a time has passed at the tick at which it would have passed but for rounding
 
 
 @dataclass(frozen=True)
@@ -135,3 +139,36 @@ class OfOnePool(NamedPolicy):
 def refusing(share: float, final: bool, **knobs: float) -> dict[str, float]:
     """Knobs that refuse a share of requests; none for a share of 0, which leaves them as earlier policies set them."""
     return {"shed": share, "final": float(final), **knobs} if share > 0 else {}
+
+
+def counted(
+    counts: np.ndarray, controls: Controls, tiers: Iterable[str] | None, features: Iterable[str] | None
+) -> float:
+    """The sum of a telemetry array over these tiers and features, over all where None."""
+    if tiers is None and features is None:
+        return float(counts.sum())
+    rows, columns = indices("tier", controls.tiers, tiers), indices("feature", controls.features, features)
+    return float(counts[np.ix_(rows, columns)].sum())
+
+
+def passed(now: float, since: float, seconds: float) -> bool:
+    """Whether at least this time has passed."""
+    return now - since >= seconds - ROUNDING
+
+
+class Recent:
+    """Two figures of each control tick within a window that ends now, and their sums."""
+
+    def __init__(self) -> None:
+        self.ticks: deque[tuple[float, float, float]] = deque()  # time, and the two figures
+
+    def add(self, now: float, first: float, second: float) -> None:
+        self.ticks.append((now, first, second))
+
+    def forget(self, until: float, *, but: int = 0) -> None:
+        """Drop the ticks until this time, `but` the last few."""
+        while len(self.ticks) > but and self.ticks[0][0] <= until:
+            self.ticks.popleft()
+
+    def sums(self) -> tuple[float, float]:
+        return sum(tick[1] for tick in self.ticks), sum(tick[2] for tick in self.ticks)

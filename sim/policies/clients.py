@@ -6,8 +6,17 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, AtLeastOne, Delay, Duration, NamedPolicy, OfService, PositiveShare, Targeted
-from sim.policies.window import Recent
+from sim.policies.base import (
+    Advice,
+    AtLeastOne,
+    Delay,
+    Duration,
+    NamedPolicy,
+    OfService,
+    PositiveShare,
+    Recent,
+    Targeted,
+)
 from sim.units import Count, Plain, Whole
 
 

@@ -6,8 +6,7 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from sim.model.controls import Controls, Telemetry
-from sim.policies.base import Advice, Duration, NamedPolicy, OpenShare, Ranking, refusing
-from sim.policies.window import counted
+from sim.policies.base import Advice, Duration, NamedPolicy, OpenShare, Ranking, counted, refusing
 from sim.units import Count
 
 USER_LEVELS = 128  # of each tier

@@ -10,10 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import PoolTelemetry
-from sim.policies.base import Advice, Delay, Duration, Gpus, OpenShare, SomeGpus
+from sim.policies.base import ROUNDING, Advice, Delay, Duration, Gpus, OpenShare, SomeGpus, passed
 from sim.policies.scaling import NEARLY, Scaler
 from sim.policies.supply import Orders
-from sim.policies.window import ROUNDING, passed
 from sim.schema import Strict
 from sim.units import Count, Fraction, Whole
 

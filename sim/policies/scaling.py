@@ -7,9 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
-from sim.policies.base import Advice, Delay, Gpus, OfOnePool, PositiveShare, SomeGpus
+from sim.policies.base import Advice, Delay, Gpus, OfOnePool, PositiveShare, SomeGpus, passed
 from sim.policies.supply import Orders, full_fleet, in_replicas, set_fleet
-from sim.policies.window import passed
 from sim.schema import Strict
 from sim.units import Fraction
 

@@ -7,8 +7,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from sim.model.controls import Controls, Telemetry, indices
 from sim.model.knobs import LOST
-from sim.policies.base import MOVING, Advice, Delay, Gpus, NamedPolicy, OfOnePool, SomeGpus
-from sim.policies.window import ROUNDING, passed
+from sim.policies.base import MOVING, ROUNDING, Advice, Delay, Gpus, NamedPolicy, OfOnePool, SomeGpus, passed
 
 
 @dataclass

@@ -8,8 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sim.model.controls import Telemetry
-from sim.policies.base import Delay, OpenShare
-from sim.policies.window import ROUNDING, passed
+from sim.policies.base import ROUNDING, Delay, OpenShare, passed
 from sim.schema import Strict
 from sim.units import Count, Rate, Seconds
 from sim.wording import duration

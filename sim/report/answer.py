@@ -1,13 +1,11 @@
 """The first screen of a comparison's report: the answer, what to do, the alternatives, and what would change it."""
 
-from collections.abc import Callable
-
 from sim.report import words
 from sim.report.blocks import Blanks, Block, Lines, Part
 from sim.report.ranking import figures_of, mean
 from sim.report.switches import switch_sentences
 from sim.report.tables import Table
-from sim.results.pool_words import from_warm_up
+from sim.results.pool_verdict import from_warm_up
 from sim.results.verdict import Verdict
 from sim.studies.choice import (
     broken_sentence,
@@ -21,22 +19,12 @@ from sim.studies.choice import (
     who_comes,
 )
 from sim.studies.compare import Comparison
-from sim.wording import usd
+from sim.studies.differences import title_of
 
 MOST_SWITCHES = 8  # on the first screen
-FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("requests with an image in time", "in_time", words.count),
-    ("their share of all requests", "attainment", words.share),
-    ("degraded, of images in time", "degraded_share", words.share),
-    ("p95 latency of all requests", "p95_latency", words.seconds),
-    ("p95 first token of the served", "p95_first_token", words.seconds),
-    ("p95 per token of the served", "p95_per_token", words.seconds),
-    ("people kept", "people_share", words.share),
-    ("signups lost", "signups_lost", words.count),
-    ("people who leave for good", "churned", words.count),
-    ("cost of the GPUs", "dollars", words.dollars),
-    ("cost of 1,000 images in time", "dollars_per_1000_images", words.dollars),
-    ("revenue less GPUs", "margin", usd),
+FIGURES = (
+    *("in_time", "attainment", "degraded_share", "p95_latency", "p95_first_token", "p95_per_token"),
+    *("people_share", "signups_lost", "churned", "dollars", "dollars_per_1000_images", "margin"),
 )  # with a line each, but for figures that are 0 or not known for all
 
 
@@ -116,10 +104,10 @@ def alternatives(comparison: Comparison) -> Table:
         ["alive", *(f"{int(alive.sum())} of {len(alive)} seeds" for alive in runs)],
         [objective.title, *(mean(f[objective.figure], percentages=share, dollars=not share) for f in columns.values())],
     ]
-    for title, metric, written in FIGURES:
+    for metric in FIGURES:
         values = [float(found[metric]["mean"]) for found in columns.values() if metric in found]
         if metric != objective.figure and any(value == value and value != 0 for value in values):
-            rows.append([title, *map(written, values)])
+            rows.append([title_of(metric), *(words.figure(metric, value) for value in values)])
     head = ["", *(f"{name} ({role})" for name, role in shown.items())]
     note = f"Means over the seeds, in brackets with 95 % intervals. {who_comes(comparison)}"
     return Table("What each gives and costs", head, rows, note=note)

@@ -8,7 +8,7 @@ import pandas as pd
 from sim.plots import regret_figure, size_figure
 from sim.report import words
 from sim.report.blocks import Blanks, Block, Lines, Part, Picture
-from sim.report.study_tables import looks_table, options_table, savings_table
+from sim.report.ranking import looks_table, options_table, savings_table
 from sim.report.switches import switch_sentences
 from sim.results.run import Run
 from sim.studies.decide import Decision

@@ -8,8 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Te
 from sim.report import review, words
 from sim.report.answer import answer
 from sim.report.answer_pages import RUN_OF_DECISION, RUN_OF_SIZE, decision_parts, multiple_parts, size_parts
-from sim.report.blocks import Block, Lines, Part
-from sim.report.markdown import markdown
+from sim.report.blocks import Block, Lines, Part, markdown
 from sim.report.origins import origins
 from sim.report.pictures import compared
 from sim.report.playbook_pages import details, in_brief, summary

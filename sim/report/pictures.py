@@ -15,19 +15,12 @@ FIRST = ("people_share", "p95_latency", "degraded_share")  # measures shown besi
 
 
 def pictures(v: Verdict, only: Collection[str]) -> list[Picture]:
-    """Some of the figures of one run, in their order."""
-    name = v.run.manifest["playbook"]
-    found = []
-    for key in (key for key in FIGURES if key in only):
-        alt, caption = described(v, key)
-        found.append(Picture(partial(run_figure, v.run, key), f"Playbook {name}. {alt}", caption))
-    return found
-
-
-def described(v: Verdict, key: str) -> tuple[str, str]:
-    """The description and the caption of a run's figure."""
-    kinds = (of_demand, of_service, of_fleet) if key != "cohort" else (of_cohort,)
-    return next(found[key] for found in (of(v) for of in kinds) if key in found)
+    """Some of the figures of one run, in their order, each with its description and its caption."""
+    about = of_demand(v) | of_service(v) | of_fleet(v) | (of_cohort(v) if "cohort" in only else {})
+    alt = f"Playbook {v.run.manifest['playbook']}. "
+    return [
+        Picture(partial(run_figure, v.run, key), alt + about[key][0], about[key][1]) for key in FIGURES if key in only
+    ]
 
 
 def of_demand(v: Verdict) -> dict[str, tuple[str, str]]:
@@ -113,7 +106,7 @@ def fleet_changes(v: Verdict) -> bool:
 
 def compared(comparison: Comparison, *, every: bool) -> Picture:
     """Playbooks side by side: by the objective and a few measures, or by all of them."""
-    measures = list(MEASURES) if every else [m for m in (comparison.objective.figure, *FIRST) if m in MEASURES]
+    measures = [*MEASURES] if every else [m for m in (comparison.objective.figure, *FIRST) if m in MEASURES]
     measures = list(dict.fromkeys(measures))[: None if every else 3]
     alt = f"Dots with intervals, one row per playbook, for several measures; {comparison.ranking[0]} is ranked first."
     caption = "Playbooks side by side. A dot is the mean, a bar its 95 % interval, the dotted line the baseline."

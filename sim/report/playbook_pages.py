@@ -4,13 +4,12 @@ import math
 
 from sim.report import tables, words
 from sim.report.blocks import Block, Boxes, Lines, Part
-from sim.report.money_tables import money_tables
 from sim.report.pictures import pictures
 from sim.report.promise_tables import promises_of_run
-from sim.results.energy_sentences import energy_sentences
-from sim.results.money_sentences import image_or_chat
-from sim.results.pool_verdict import PoolVerdict
-from sim.results.pool_words import from_warm_up
+from sim.report.tables import money_tables
+from sim.results.energy import energy_sentences
+from sim.results.money import image_or_chat
+from sim.results.pool_verdict import PoolVerdict, from_warm_up
 from sim.results.retry_rules import rule_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, sentences, warnings, windows_of_life
@@ -44,7 +43,7 @@ def details(v: Verdict, title: str, anchor: str, drawn: list[str]) -> Part:
         tables.pools(v),
         tables.consumers(v),
         tables.gpu_time(v),
-        tables.bill(v),
+        tables.footprint(v),
         *money_tables(v),
         tables.signups(v),
         tables.decisions(v),

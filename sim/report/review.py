@@ -11,7 +11,7 @@ from sim.report.switches import switch_table
 from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT, fairness
 from sim.results.metrics import outcomes
-from sim.results.money_sentences import money_sentences
+from sim.results.money import money_sentences
 from sim.results.pool_verdict import PoolVerdict
 from sim.results.verdict import Verdict, cost_sentence
 from sim.studies.compare import Comparison

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sim.report import words
-from sim.report.blocks import Lines, Part
-from sim.report.markdown import markdown
+from sim.report.blocks import Lines, Part, markdown
 from sim.report.page import span
 from sim.report.playbook_pages import in_brief
 from sim.report.switches import begins, dated, ending, switch_sentences, switch_table, switches_of

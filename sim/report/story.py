@@ -17,10 +17,9 @@ from sim.report.page import ONE_RUN, sources_part
 from sim.report.pictures import pictures
 from sim.report.switches import dates_of, switch_sentences
 from sim.report.tables import Table
-from sim.results.energy_sentences import energy_sentences
-from sim.results.images import images_in_time
-from sim.results.metrics import refused_by
-from sim.results.money_sentences import plan_sentences
+from sim.results.energy import energy_sentences
+from sim.results.metrics import images_in_time, refused_by
+from sim.results.money import plan_sentences
 from sim.results.run import Run
 from sim.results.verdict import Verdict, headline, verdict, warnings
 from sim.scenario.load import load

@@ -1,4 +1,4 @@
-"""The tables of a report on one run: cells of text, counts at full scale."""
+"""The tables of a report on one run, with its money and its bill: cells of text, counts at full scale."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,13 @@ import pandas as pd
 
 from sim.policies.base import ABSENT
 from sim.report import words
+from sim.results.contracts import bill, contract_sentences
 from sim.results.metrics import outcomes, refused_by
 from sim.results.pool_verdict import PoolVerdict
+from sim.results.run import Run
 from sim.results.saturation import DEFINITION
 from sim.results.verdict import Verdict
+from sim.wording import usd
 
 MOST_DECISIONS = 60
 LEAST_SHARE = 0.001  # of GPU time, for a line of its own
@@ -185,7 +188,7 @@ def gpu_time(v: Verdict) -> Table:
     return Table("GPU-hours", head, rows, note=note)
 
 
-def bill(v: Verdict) -> Table:
+def footprint(v: Verdict) -> Table:
     """Money, energy, carbon and water, in total and per served request."""
     images = v.counts["served"]
     mwh, tonnes = v.full(v.energy["kwh"]) / 1000, v.full(v.energy["kg_co2e"]) / 1000
@@ -257,3 +260,40 @@ def named(values: pd.Series, of: int, what: str) -> str:
     """A few names, or 'all' of them."""
     names = list(dict.fromkeys(str(value) for value in values.dropna()))
     return f"all {what}" if len(names) == of else ", ".join(names) or f"all {what}"
+
+
+def money_tables(v: Verdict) -> list[Table]:
+    """What each tier brings, where the scenario has prices; and what the GPUs cost by contract."""
+    return [*([] if v.money is None else [revenue(v)]), contracts(v.run)]
+
+
+def revenue(v: Verdict) -> Table:
+    """Revenue accrued and valued afterwards, by tier and in total."""
+    assert v.money is not None
+    parts = ("accrued", "signed_up", "converted", "cancelled", "revenue")
+    rows = [
+        [tier.tier, words.count(tier.people), *[usd(getattr(tier, part)) for part in parts]] for tier in v.money.tiers
+    ]
+    totals = [usd(sum(getattr(tier, part) for tier in v.money.tiers)) for part in parts]
+    rows.append(["all", words.count(sum(tier.people for tier in v.money.tiers)), *totals])
+    head = ["tier", "people", "accrued", "new subscribers", "start to pay", "cancel", "revenue"]
+    note = (
+        "'accrued' is in the run's window. The rest is valued afterwards, as expected values: the later months of "
+        "people who signed up, of users who start to pay after good images, and (to be subtracted) of subscribers who "
+        "cancel after images that were lost or late. Their probabilities are at the end of this report. 'meltpoint "
+        "money' compares with an unlimited fleet."
+    )
+    return Table("Revenue, by tier", head, rows, note=note)
+
+
+def contracts(run: Run) -> Table:
+    """GPU-hours paid and dollars, by pool and contract."""
+    columns: dict[str, Callable[[Any], str]] = {
+        "pool": lambda row: row["pool"],
+        "contract": lambda row: row["contract"],
+        "GPU-hours paid": lambda row: words.count(row["gpu_hours"]),
+        "an hour": lambda row: f"${row['dollars_per_gpu_hour']:.3g}",
+        "cost": lambda row: usd(row["dollars"]),
+    }
+    note = " ".join(contract_sentences(run))
+    return table_of("GPUs, by contract", bill(run).to_dict("records"), columns, labels=2, note=note)

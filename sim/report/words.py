@@ -30,12 +30,12 @@ def seconds(number: float | None) -> str:
 
 
 def dollars(number: float) -> str:
-    return f"${amount(number)}" if math.isfinite(number) else "not known"
+    return usd(number) if math.isfinite(number) else "not known"
 
 
 def figure(metric: str, value: float) -> str:
     """A figure of sim.studies.figures by its name, in its unit: a share, seconds, dollars or a number."""
-    written = {"share": share, "seconds": seconds, "dollars": usd, "number": count}
+    written = {"share": share, "seconds": seconds, "dollars": dollars, "number": count}
     return written[unit_of(metric)](value)
 
 

@@ -9,38 +9,16 @@ import pandas as pd
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
 from sim.model.knobs import knob_called
-from sim.model.request import ABANDONED as LEFT_WAITING
-from sim.model.request import OUTCOMES, REFUSED
-from sim.model.request import SERVED as DELIVERED
+from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED
 from sim.policies.base import ABSENT
+from sim.results import timeline as tl
 from sim.results.log import OF_TOKENS
-from sim.results.timeline import (
-    ABANDONED,
-    ATTEMPTS,
-    DECIDED,
-    DEGRADED,
-    DONE,
-    DONE_DEGRADED,
-    FIRST_TOKEN,
-    IN_TIME,
-    INTENTS,
-    JUDGED,
-    KEPT,
-    LATENCY,
-    LOST,
-    OF_INTENTS,
-    REASON,
-    RETRIED,
-    SERVED,
-    WAIT,
-    Timeline,
-    layout,
-)
+from sim.results.timeline import Timeline, layout
 from sim.scenario.serving_options import STEPS
 
 Broken = Iterator[tuple[str, bool]]  # a statement that must hold, and whether it does
 Tables = dict[str, pd.DataFrame]
-REFUSALS = slice(REASON, REASON + len(REASONS) - 1)
+REFUSALS = slice(tl.REASON, tl.REASON + len(REASONS) - 1)
 
 # Columns and the kinds of their values: i whole, f number, b yes or no, c one of a few names, o anything.
 COLUMNS = {
@@ -89,27 +67,27 @@ def of_timeline(line: Timeline, manifest: dict[str, Any]) -> Broken:
     yield "joules: numbers of 0 or more, or unknown", not (line.joules < 0).any() and not np.isinf(line.joules).any()
     yield "peaks: numbers of 0 or more, or never", not (line.peaks < 0).any() and not np.isinf(line.peaks).any()
     c, p = np.moveaxis(line.counts, -1, 0), line.people
-    yield "attempts: as many as requests and retries", bool((c[ATTEMPTS] == c[INTENTS] + c[RETRIED]).all())
-    ended = c[REFUSALS].sum(axis=0) + c[ABANDONED]
-    yield "attempts: at least those refused and abandoned", bool((ended <= c[ATTEMPTS]).all())
-    yield "requests: at least those served and lost", bool((c[SERVED] + c[LOST] <= c[INTENTS]).all())
+    yield "attempts: as many as requests and retries", bool((c[tl.ATTEMPTS] == c[tl.INTENTS] + c[tl.RETRIED]).all())
+    ended = c[REFUSALS].sum(axis=0) + c[tl.ABANDONED]
+    yield "attempts: at least those refused and abandoned", bool((ended <= c[tl.ATTEMPTS]).all())
+    yield "requests: at least those served and lost", bool((c[tl.SERVED] + c[tl.LOST] <= c[tl.INTENTS]).all())
     for part, whole, words in (
-        (IN_TIME, SERVED, "served: at least those in time"),
-        (DEGRADED, SERVED, "served: at least those degraded"),
-        (IN_TIME, DECIDED, "decided: at least those in time"),
-        (DECIDED, INTENTS, "requests: at least those decided"),
-        (KEPT, JUDGED, "judged: at least those kept"),
-        (JUDGED, ATTEMPTS, "attempts: at least those judged"),
+        (tl.IN_TIME, tl.SERVED, "served: at least those in time"),
+        (tl.DEGRADED, tl.SERVED, "served: at least those degraded"),
+        (tl.IN_TIME, tl.DECIDED, "decided: at least those in time"),
+        (tl.DECIDED, tl.INTENTS, "requests: at least those decided"),
+        (tl.KEPT, tl.JUDGED, "judged: at least those kept"),
+        (tl.JUDGED, tl.ATTEMPTS, "attempts: at least those judged"),
     ):
         yield words, bool((c[part] <= c[whole]).all())
-    yield "delivered: at least the requests served", bool(served_in_all(c) >= c[SERVED].sum())
+    yield "delivered: at least the requests served", bool(served_in_all(c) >= c[tl.SERVED].sum())
     spans = line.latencies.sum(axis=(1, 2, 3))
-    yield "latencies: one wait for each latency of the served", bool(spans[WAIT] == spans[LATENCY])
-    yield "latencies: no more than were served", bool(spans[WAIT] <= served_in_all(c))
-    yield "latencies: no more first tokens than were served", not (spans[FIRST_TOKEN:] > spans[LATENCY]).any()
+    yield "latencies: one wait for each latency of the served", bool(spans[tl.WAIT] == spans[tl.LATENCY])
+    yield "latencies: no more than were served", bool(spans[tl.WAIT] <= served_in_all(c))
+    yield "latencies: no more first tokens than were served", not (spans[tl.FIRST_TOKEN :] > spans[tl.LATENCY]).any()
     first, last = (line.edges[side:][: len(line.counts)] >= manifest["warm_up"] - 1e-6 for side in (0, 1))
-    least, most = (int(c[DECIDED][after].sum()) for after in (first, last))
-    yield "latencies: one for each request decided", least <= int(spans[OF_INTENTS]) <= most
+    least, most = (int(c[tl.DECIDED][after].sum()) for after in (first, last))
+    yield "latencies: one for each request decided", least <= int(spans[tl.OF_INTENTS]) <= most
     yield "people: those let in and lost came", p["let_in"] + p["lost"] <= p["came"]
     yield "people: those who came and left are among everybody", max(p["came"], p["churned"]) <= p["everybody"]
     yield "people: those invited came", p["invited"] <= p["came"]
@@ -118,7 +96,7 @@ def of_timeline(line: Timeline, manifest: dict[str, Any]) -> Broken:
 
 def served_in_all(c: Any) -> int:
     """Images delivered by the horizon, of a timeline's counts."""
-    return int(c[DONE].sum() + c[DONE_DEGRADED].sum())
+    return int(c[tl.DONE].sum() + c[tl.DONE_DEGRADED].sum())
 
 
 def of_tables(t: Tables, manifest: dict[str, Any]) -> Broken:
@@ -190,7 +168,7 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
         yield f"requests.first: a row of the same {column}", bool((rows[column].array[first] == rows[column]).all())
     reasoned, ended = (rows[name].notna().to_numpy() for name in ("reason", "finished"))
     yield "requests.reason: of those refused, and of no others", bool((reasoned == (outcome == REFUSED)).all())
-    yield "requests.finished: a time for those served", bool(ended[outcome == DELIVERED].all())
+    yield "requests.finished: a time for those served", bool(ended[outcome == SERVED].all())
     for earlier, later in (
         ("arrived", "started"),
         ("arrived", "dequeued"),
@@ -260,14 +238,14 @@ def of_both(line: Timeline, t: Tables) -> Broken:
     """The statements about a timeline and the rows of the same run, where every row was recorded."""
     rows, counts = t["requests"], line.counts.sum(axis=(0, 1, 2))
     outcome = rows["outcome"].to_numpy()
-    served, first = outcome == DELIVERED, (rows["first"].to_numpy() == np.arange(len(rows))).sum()
+    served, first = outcome == SERVED, (rows["first"].to_numpy() == np.arange(len(rows))).sum()
     for words, counted, listed in (
-        ("attempts", counts[ATTEMPTS], len(rows)),
-        ("requests", counts[INTENTS], first),
+        ("attempts", counts[tl.ATTEMPTS], len(rows)),
+        ("requests", counts[tl.INTENTS], first),
         ("refused attempts", counts[REFUSALS].sum(), (outcome == REFUSED).sum()),
-        ("abandoned attempts", counts[ABANDONED], (outcome == LEFT_WAITING).sum()),
-        ("served attempts", counts[DONE] + counts[DONE_DEGRADED], served.sum()),
-        ("degraded ones", counts[DONE_DEGRADED], (served & (rows["level"].to_numpy() > 0)).sum()),
+        ("abandoned attempts", counts[tl.ABANDONED], (outcome == ABANDONED).sum()),
+        ("served attempts", counts[tl.DONE] + counts[tl.DONE_DEGRADED], served.sum()),
+        ("degraded ones", counts[tl.DONE_DEGRADED], (served & (rows["level"].to_numpy() > 0)).sum()),
         ("people", line.people["everybody"], len(t["users"])),
         ("signups", line.people["came"], t["users"]["newcomer"].sum()),
     ):

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from sim.results.intents import Window, window_of
+from sim.results.intents import Floats, Window, window_of
 from sim.results.metrics import features_of, paid, pool_timeline
 from sim.results.run import Run
 from sim.scenario.serving_options import BATCHES
 from sim.wording import duration, in_gpus
 
-Floats = NDArray[np.float64]
 HOUR = 3600.0
 KINDS = ("reserved", "spot", "on demand")
 

@@ -1,4 +1,4 @@
-"""The costs of a run: GPU time by purpose, money, energy with its carbon and water."""
+"""The costs of a run: GPU time by purpose, and money."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,8 @@ import pandas as pd
 
 from sim.policies.base import ABSENT
 from sim.results.contracts import bill
-from sim.results.counting import joules_of
-from sim.results.energy import footprint_of, mean_grams, water_of_grid, water_on_site
 from sim.results.intents import Window, window_of
-from sim.results.metrics import capacity, counted, features_of, in_state, paid, recorded
+from sim.results.metrics import capacity, counted, features_of, in_state, paid
 from sim.results.run import Run
 from sim.results.timeline import LOADING, LOST_WORK, USEFUL, WASTED
 
@@ -80,24 +78,3 @@ def consumed(run: Run, pool: str, spans: list[tuple[float, float]]) -> pd.DataFr
 def dollars(run: Run, window: Window = None) -> float:
     """The price of all GPUs of the whole service that are paid (see gpu_hours), or reserved and unused."""
     return float(bill(run, window)["dollars"].sum())
-
-
-def energy(run: Run, window: Window = None) -> dict[str, float]:
-    """Energy of the slice: gpu_kwh (GPUs alone), kwh (at the meter: with servers and facility), kg_co2e, litres.
-
-    litres_on_site: of water, to cool the servers; litres_of_grid: where the electricity is made. nan where a profile
-    that was used has no power figures. Raises BadInput for a window of a run without every row.
-    """
-    footprint = footprint_of(run)
-    joules = float((recorded(run).joules if window is None else joules_of(run, window)).sum())
-    idle = gpu_hours(run, window)["idle"]
-    joules += sum(idle[pool] * HOUR * facts["idle_watts"] for pool, facts in run.manifest["pools"].items())
-    gpu_kwh = joules / 3.6e6
-    it_kwh = gpu_kwh * footprint.server_overhead
-    return {
-        "gpu_kwh": gpu_kwh,
-        "kwh": it_kwh * footprint.pue,
-        "kg_co2e": it_kwh * footprint.pue * mean_grams(run, window) / 1000,
-        "litres_on_site": water_on_site(it_kwh, footprint.water_on_site),
-        "litres_of_grid": water_of_grid(it_kwh, footprint.pue, footprint.water_of_grid),
-    }

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, SERVED
-from sim.results.intents import LOST, every_row, intents, lagging, looked_up, token_times, was_granted
+from sim.results.intents import LOST, Floats, every_row, intents, lagging, looked_up, token_times, was_granted
 from sim.results.run import Run
 from sim.results.timeline import BUCKETS, Timeline, bucket_of, grid
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 

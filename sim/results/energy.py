@@ -1,17 +1,19 @@
-"""Energy by the hour, and what it means for the air and for water: power, grams of CO2e, litres."""
+"""Energy in all and by the hour, what it means for the air and for water, and all that in sentences."""
+
+import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
-from sim.results.counting import open_seconds
-from sim.results.intents import Window, window_of
+from sim.results.costs import gpu_hours
+from sim.results.counting import joules_of, open_seconds
+from sim.results.intents import Floats, Window, window_of
 from sim.results.metrics import capacity, counted, features_of, recorded
 from sim.results.run import Run
 from sim.results.timeline import USEFUL
 from sim.scenario.parts import Footprint
+from sim.wording import amount
 
-Floats = NDArray[np.float64]
 HOUR, DAY, JOULES = 3600.0, 86400.0, 3.6e6  # JOULES of a kWh
 
 
@@ -38,21 +40,6 @@ def footprint_of(run: Run) -> Footprint:
     return Footprint.model_validate(run.manifest["footprint"])
 
 
-def emissions(it_kwh: ArrayLike, grams_per_kwh: ArrayLike, pue: float) -> float:
-    """Kilograms of CO2e: hour by hour, the energy at the meter times the grams of that hour; not mean times mean."""
-    return float(np.sum(np.asarray(it_kwh) * pue * np.asarray(grams_per_kwh))) / 1000
-
-
-def water_on_site(it_kwh: float, wue: float) -> float:
-    """Litres used to cool the servers: WUE is per kWh of the servers, not of the meter."""
-    return it_kwh * wue
-
-
-def water_of_grid(it_kwh: float, pue: float, litres_per_kwh: float) -> float:
-    """Litres used where the electricity is made: per kWh at the meter."""
-    return it_kwh * pue * litres_per_kwh
-
-
 def mean_grams(run: Run, window: Window = None) -> float:
     """Grams of CO2e per kWh that a run's energy caused, on average over its energy."""
     facts = footprint_of(run)
@@ -60,7 +47,7 @@ def mean_grams(run: Run, window: Window = None) -> float:
         return facts.grams_co2e_per_kwh
     table = power_by_hour(run, window)
     kwh = table["it_kw"] * table["hours"]
-    return emissions(kwh, table["grams_per_kwh"], 1.0) * 1000 / float(kwh.sum()) if kwh.sum() > 0 else np.nan
+    return float((kwh * table["grams_per_kwh"]).sum() / kwh.sum()) if kwh.sum() > 0 else np.nan
 
 
 def hour_edges(run: Run, span: tuple[float, float]) -> Floats:
@@ -109,3 +96,59 @@ def busy_seconds(run: Run, pool: str, edges: Floats) -> Floats:
     spent = counted(run, edges).seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
     used = spent[:, USEFUL:]  # before it stands what is wanted
     return np.asarray(used.sum(axis=1), dtype=float)
+
+
+def energy(run: Run, window: Window = None) -> dict[str, float]:
+    """Energy of the slice: gpu_kwh (GPUs alone), kwh (at the meter: with servers and facility), kg_co2e, litres.
+
+    litres_on_site: of water, to cool the servers; litres_of_grid: where the electricity is made. nan where a profile
+    that was used has no power figures. Raises BadInput for a window of a run without every row.
+    """
+    footprint = footprint_of(run)
+    joules = float((recorded(run).joules if window is None else joules_of(run, window)).sum())
+    idle = gpu_hours(run, window)["idle"]
+    joules += sum(idle[pool] * HOUR * facts["idle_watts"] for pool, facts in run.manifest["pools"].items())
+    gpu_kwh = joules / JOULES
+    it_kwh = gpu_kwh * footprint.server_overhead
+    return {
+        "gpu_kwh": gpu_kwh,
+        "kwh": it_kwh * footprint.pue,
+        "kg_co2e": it_kwh * footprint.pue * mean_grams(run, window) / 1000,
+        "litres_on_site": it_kwh * footprint.water_on_site,
+        "litres_of_grid": it_kwh * footprint.pue * footprint.water_of_grid,
+    }
+
+
+def energy_sentences(run: Run) -> list[str]:
+    """Power at the meter, CO2e and water of the whole service."""
+    power, used, facts = power_by_hour(run), energy(run), footprint_of(run)
+    if not math.isfinite(used["kwh"]):
+        return ["Energy is not known: a profile that was used has no power figures."]
+    hours, kw = power["hours"].to_numpy(float), power["kw"].to_numpy(float)
+    peak, mean = float(power.index.to_numpy(float)[kw.argmax()]), float(kw @ hours) / float(hours.sum())
+    full = {name: value / run.scale for name, value in used.items()}
+    grid = (
+        f"a profile of {len(facts.grams_co2e_by_hour)} hours, {mean_grams(run):.0f} g/kWh weighted by this run's energy"
+        if facts.grams_co2e_by_hour
+        else f"{facts.grams_co2e_per_kwh:g} g/kWh, {origin(run, 'grams_co2e_per_kwh')}"
+    )
+    return [
+        f"Energy: {amount(full['kwh'] / 1000)} MWh at the meter, {amount(mean / 1000)} MW on average and "
+        f"{amount(float(kw.max()) / 1000)} MW in the hour from {run.date(peak)} UTC (servers at "
+        f"{facts.server_overhead:g} times their GPUs, {origin(run, 'server_overhead')}; PUE {facts.pue:g}, "
+        f"{origin(run, 'pue')}).",
+        f"Carbon: {amount(full['kg_co2e'] / 1000)} t CO2e, summed hour by hour, location-based, with the grid's "
+        f"average intensity ({grid}); making the hardware is not included.",
+        f"Water: {amount(full['litres_on_site'] / 1000)} m³ on site ({facts.water_on_site:g} l per kWh of the servers, "
+        f"{origin(run, 'water_on_site')}) and {amount(full['litres_of_grid'] / 1000)} m³ at power plants "
+        f"({facts.water_of_grid:g} l per kWh at the meter, {origin(run, 'water_of_grid')}).",
+    ]
+
+
+def origin(run: Run, key: str) -> str:
+    """Where a factor of the footprint comes from."""
+    if key in (run.manifest.get("scenario", {}).get("footprint") or {}):
+        return "set in the scenario"
+    extra = Footprint.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    return f"{extra['provenance']}: {extra['source']}".replace("assumed: assumed", "assumed")

@@ -56,8 +56,8 @@ def write_run(saved: Saved, folder: Path) -> None:
     with new_folder(folder) as unfinished:
         for name, table in tables.items():
             names = [str(c) for c in table if not is_numeric_dtype(table[c])]  # a dictionary of numbers costs a lot
+            packed: Any = {str(c): "snappy" if repeats(table[c]) else "none" for c in table}
             path = unfinished / f"{name}.parquet"
-            packed = {str(c): "snappy" if repeats(table[c]) else "none" for c in table}
             table.to_parquet(path, index=False, compression=packed, use_dictionary=names, write_statistics=False)
         if line is not None:
             write_arrays(line.arrays(), unfinished / TIMELINE)

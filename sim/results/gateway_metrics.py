@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.model.controls import Telemetry
-from sim.policies.window import ROUNDING
+from sim.policies.base import ROUNDING
 from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.timeline import IN_TIME, INTENTS, LOST, SERVED

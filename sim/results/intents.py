@@ -141,12 +141,6 @@ def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:
     return known[names.cat.codes.to_numpy()]
 
 
-def attainment(wishes: pd.DataFrame) -> float:
-    """SLO attainment: of the intents that can be judged, the share with an image in time; nan where there are none."""
-    judged = wishes[wishes["decided"]]
-    return float(judged["in_time"].mean()) if len(judged) else math.nan
-
-
 def was_granted(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Which attempts were let in; some of them may have been dropped when their turn came."""
     return (rows["outcome"] != REFUSED) | rows["reason"].isin([REASONS[reason] for reason in GRANTED_BEFORE])

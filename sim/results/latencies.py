@@ -1,7 +1,8 @@
-"""How long people waited: quantiles, exact from rows or, within a known error, from histograms."""
+"""How long people waited, in all and over time: quantiles, exact from rows or within a known error from histograms."""
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.model.request import OUTCOMES, SERVED
-from sim.results.intents import Window, attempts_in, intents, token_times
+from sim.results.intents import Floats, Window, attempts_in, intents, token_times, window_of
 from sim.results.metrics import grouped, recorded
 from sim.results.run import Run
 from sim.results.timeline import FIRST_TOKEN, LATENCIES, middles
 from sim.wording import duration
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 QUANTILES = (0.5, 0.95, 0.99)
 TOKENS_IN_WORDS = {"first token": "Time to the first token", "per token": "Time per token"}
+BINS = 72  # of the window
+FEWEST = {"p50": 5, "p95": 40}  # values in a bin for a quantile: beyond the p95 of 40 lie two
 
 
 def latencies(
@@ -134,3 +136,42 @@ def latency_sentence(found: pd.DataFrame) -> str:
 def in_words(seconds: float) -> str:
     """A quantile of latency; 'never' where the requests beyond it got nothing."""
     return duration(seconds) if math.isfinite(seconds) else "never"
+
+
+def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
+    """Quantiles of waits in seconds: one row per kind of wait, tier and bin, with p50, p95 and n; from the warm-up on.
+
+    what: 'wait', arrival to start of the attempts that were served, by arrival; 'latency', of all requests, from wanted
+    to image, by when they were wanted, inf where half (or 5 %) of them got none. time: the bin's start in seconds. nan
+    where a bin has too few values (FEWEST). Raises BadInput for a run without every row.
+    """
+    begin, end = window_of(run, None)
+    edges = np.linspace(begin, end, bins + 1)
+    rows = []
+    for what, (tiers, times, values) in samples(run).items():
+        cuts = [0, *np.searchsorted(times, edges[1:-1]).tolist(), len(times)]  # both tables are in order of time
+        parts = [(tiers.codes[since:until], values[since:until]) for since, until in pairwise(cuts)]
+        for code, tier in enumerate(tiers.categories):
+            found = [known_quantiles(mine[group == code]) for group, mine in parts]
+            if any(q["n"] for q in found):
+                rows += [{"what": what, "tier": tier, "time": t, **q} for t, q in zip(edges, found, strict=False)]
+    return pd.DataFrame(rows, columns=["what", "tier", "time", *FEWEST, "n"])
+
+
+def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
+    """By kind of wait: the tiers, instants and seconds of its values."""
+    attempts, wishes = attempts_in(run), intents(run)  # both from the warm-up on
+    served, judged = (attempts["outcome"] == SERVED).to_numpy(), wishes["decided"].to_numpy()
+    arrived, started = (attempts[name].to_numpy()[served] for name in ("arrived", "started"))
+    wanted, latency = (wishes[name].to_numpy()[judged] for name in ("wanted", "latency"))
+    return {
+        "wait": (attempts["tier"].array[served], arrived, started - arrived),
+        "latency": (wishes["tier"].array[judged], wanted, latency),
+    }
+
+
+def known_quantiles(values: Floats) -> dict[str, float]:
+    """p50 and p95 of some values, nan where they are too few for it, and how many they are."""
+    found = quantiles(values)
+    known = {name: found[name] if found["n"] >= fewest else math.nan for name, fewest in FEWEST.items()}
+    return {**known, "n": found["n"]}

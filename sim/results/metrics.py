@@ -14,43 +14,20 @@ from numpy.typing import NDArray
 
 from sim.model.gateway import GRANTED_BEFORE, REASONS
 from sim.policies.base import ABSENT
+from sim.results import timeline as tl
 from sim.results.counting import timeline_of
-from sim.results.intents import Window, window_of
+from sim.results.intents import Floats, Window, window_of
 from sim.results.run import Run
 from sim.results.saturation import BUSY, Balance, saturated
-from sim.results.timeline import (
-    ABANDONED,
-    ATTEMPTS,
-    DECIDED,
-    DEGRADED,
-    DONE,
-    DONE_DEGRADED,
-    GRANTED,
-    IN_TIME,
-    INTENTS,
-    LEFT,
-    LOADING,
-    LOST,
-    LOST_WORK,
-    OFFERED,
-    OFFERED_FIRST,
-    REASON,
-    RETRIED,
-    SERVED,
-    USEFUL,
-    WASTED,
-    Timeline,
-    bin_width,
-    grid,
-)
+from sim.results.timeline import Timeline, bin_width, grid
+from sim.scenario.parts import Feature
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 # Refusals because the pool has no room: work that came to it, and that it could not do.
 FULL = ("queue bound", "expected wait", "shed", "limit", "shed for good")
-FOR_CAPACITY = [REASON + REASONS.index(reason) - 1 for reason in FULL]
-REFUSED = slice(REASON, REASON + len(REASONS) - 1)  # the counts of refusals, one for each reason
+FOR_CAPACITY = [tl.REASON + REASONS.index(reason) - 1 for reason in FULL]
+REFUSED = slice(tl.REASON, tl.REASON + len(REASONS) - 1)  # the counts of refusals, one for each reason
 
 
 def recorded(run: Run) -> Timeline:
@@ -79,24 +56,24 @@ def outcomes(run: Run, by: str | list[str] | None = None, window: Window = None)
     whole = group_counts(found.sum(axis=(0, 1)))
     if by is None:
         return pd.DataFrame([whole], index=["all"])
-    rows = {key: group_counts(c) for key, c in grouped(run, by, found).items() if c[ATTEMPTS]}
+    rows = {key: group_counts(c) for key, c in grouped(run, by, found).items() if c[tl.ATTEMPTS]}
     index = pd.Index(list(rows), name=by) if isinstance(by, str) else pd.MultiIndex.from_tuples(list(rows), names=by)
     return pd.DataFrame(list(rows.values()), index=index, columns=list(whole))
 
 
 def group_counts(c: Counts) -> dict[str, Any]:
     return {
-        "intents": int(c[INTENTS]),
-        "served": int(c[SERVED]),
-        "in_time": int(c[IN_TIME]),
-        "degraded": int(c[DEGRADED]),
-        "lost": int(c[LOST]),
-        "unfinished": int(c[INTENTS] - c[SERVED] - c[LOST]),
-        "attempts": int(c[ATTEMPTS]),
+        "intents": int(c[tl.INTENTS]),
+        "served": int(c[tl.SERVED]),
+        "in_time": int(c[tl.IN_TIME]),
+        "degraded": int(c[tl.DEGRADED]),
+        "lost": int(c[tl.LOST]),
+        "unfinished": int(c[tl.INTENTS] - c[tl.SERVED] - c[tl.LOST]),
+        "attempts": int(c[tl.ATTEMPTS]),
         "refused": int(c[REFUSED].sum()),
-        "abandoned": int(c[ABANDONED]),
-        "retried": int(c[RETRIED]),
-        "attainment": float(c[IN_TIME] / c[DECIDED]) if c[DECIDED] else math.nan,
+        "abandoned": int(c[tl.ABANDONED]),
+        "retried": int(c[tl.RETRIED]),
+        "attainment": float(c[tl.IN_TIME] / c[tl.DECIDED]) if c[tl.DECIDED] else math.nan,
     }
 
 
@@ -183,7 +160,7 @@ def pool_timeline(run: Run, pool: str, width: float | None = None, begin: float 
 def load_over_time(run: Run, pool: str, line: Timeline) -> pd.DataFrame:
     """The table of pool_timeline in the bins of a timeline."""
     seconds = line.seconds[:, :, features_of(run, pool)].sum(axis=(1, 2))
-    serving, loading = seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOST_WORK], seconds[:, LOADING]
+    serving, loading = seconds[:, tl.USEFUL] + seconds[:, tl.WASTED] + seconds[:, tl.LOST_WORK], seconds[:, tl.LOADING]
     per, widths = capacity(run, pool, line.edges), np.diff(line.edges)
     there = np.where(per > 0, per, np.nan)
     busy = np.where(per > 0, (serving + loading) / there, (serving > 0).astype(float))  # the last may still finish
@@ -191,8 +168,8 @@ def load_over_time(run: Run, pool: str, line: Timeline) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "gpus": per / widths,
-            "offered": seconds[:, OFFERED] / there,
-            "offered_first": seconds[:, OFFERED_FIRST] / there,
+            "offered": seconds[:, tl.OFFERED] / there,
+            "offered_first": seconds[:, tl.OFFERED_FIRST] / there,
             "utilisation": busy / over,
             "serving": np.where(per > 0, serving / there, busy) / over,
             "loading": np.where(per > 0, loading / there, 0.0) / over,
@@ -210,17 +187,17 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
     """
     mine, widths = features_of(run, pool), np.diff(line.edges)
     counts, seconds = line.counts[:, :, mine].sum(axis=1), line.seconds[:, :, mine].sum(axis=1)
-    attempts, granted = counts[:, :, ATTEMPTS], counts[:, :, ATTEMPTS] - at_the_door(counts)
-    turned_away = counts[:, :, FOR_CAPACITY].sum(axis=2) * share_of(seconds[:, :, OFFERED], attempts)
-    came = (seconds[:, :, GRANTED] + turned_away).sum(axis=1)
-    work = seconds[:, :, GRANTED].sum() / max(granted.sum(), 1) or 1.0
+    attempts, granted = counts[:, :, tl.ATTEMPTS], counts[:, :, tl.ATTEMPTS] - at_the_door(counts)
+    turned_away = counts[:, :, FOR_CAPACITY].sum(axis=2) * share_of(seconds[:, :, tl.OFFERED], attempts)
+    came = (seconds[:, :, tl.GRANTED] + turned_away).sum(axis=1)
+    work = seconds[:, :, tl.GRANTED].sum() / max(granted.sum(), 1) or 1.0
     facts = [run.manifest["features"][list(run.manifest["features"])[place]] for place in mine]
     full = np.array([1 / fact["batches"] for fact in facts])  # requests in a full batch
     each = float(np.average(full, weights=attempts.sum(axis=0))) if attempts.any() else 1.0
     each /= run.manifest["pools"][pool].get("gpus_per_replica", 1)
     return Balance(
         came=came / work,
-        able=(per - seconds[:, :, LOADING].sum(axis=1)) / work,
+        able=(per - seconds[:, :, tl.LOADING].sum(axis=1)) / work,
         waiting=line.queue[:, list(run.manifest["pools"]).index(pool)] / widths,
         idle=busy < BUSY,
         batching=per / widths * each + granted.sum(axis=1) / widths * run.manifest["pools"][pool]["linger"],
@@ -230,7 +207,7 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
 
 def at_the_door(counts: Counts) -> Counts:
     """Attempts refused when they came; those that are dropped later have been granted."""
-    later = counts[..., [REASON + reason - 1 for reason in GRANTED_BEFORE]].sum(axis=-1)
+    later = counts[..., [tl.REASON + reason - 1 for reason in GRANTED_BEFORE]].sum(axis=-1)
     return np.asarray(counts[..., REFUSED].sum(axis=-1) - later)
 
 
@@ -246,12 +223,12 @@ def timeline(run: Run, width: float | None = None) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "signups": line.signups,
-            "intents": counts[:, INTENTS],
-            "attempts": counts[:, ATTEMPTS],
-            "served": counts[:, DONE],
-            "degraded": counts[:, DONE_DEGRADED],
+            "intents": counts[:, tl.INTENTS],
+            "attempts": counts[:, tl.ATTEMPTS],
+            "served": counts[:, tl.DONE],
+            "degraded": counts[:, tl.DONE_DEGRADED],
             "refused": counts[:, REFUSED].sum(axis=1),
-            "abandoned": counts[:, LEFT],
+            "abandoned": counts[:, tl.LEFT],
         },
         index=pd.Index(line.edges[:-1], name="time"),
     )
@@ -277,3 +254,20 @@ def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
         elif up:
             spans.append((start, end))
     return spans
+
+
+def qualities(run: Run) -> list[float]:
+    """What a degraded image of each feature is worth; the default where a run was saved before there was a quality."""
+    usual = Feature.model_fields["degraded_quality"].default
+    return [float(facts.get("degraded_quality", usual)) for facts in run.manifest["features"].values()]
+
+
+def images_in_time(run: Run) -> dict[str, float]:
+    """Images of the slice that came in time: as_asked, degraded, and worth, where a degraded one counts by its quality.
+
+    The quality of a degraded image is stated for each feature (degraded_quality); one as asked for counts as 1.
+    """
+    found = counted(run, window_of(run, None)).counts[0].sum(axis=0)[:, [tl.IMAGES, tl.IMAGES_DEGRADED]]
+    as_asked, degraded = (float(part) for part in found.sum(axis=0))
+    worth = as_asked + sum(quality * float(number) for quality, number in zip(qualities(run), found[:, 1], strict=True))
+    return {"as_asked": as_asked, "degraded": degraded, "worth": worth}

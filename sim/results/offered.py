@@ -9,13 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim.results.intents import Floats
 from sim.results.metrics import features_of, recorded
 from sim.results.run import Run
 from sim.results.timeline import OFFERED_FIRST, Timeline
-
-Floats = NDArray[np.float64]
 
 SPANS = (600.0, 3600.0)  # seconds over which the load is averaged
 

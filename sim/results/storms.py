@@ -8,26 +8,12 @@ counts are at full scale unless a name says otherwise.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim.results.intents import window_of
+from sim.results import timeline as tl
+from sim.results.intents import Floats, window_of
 from sim.results.metrics import bins, capacity, counted, default_bin, features_of
 from sim.results.run import Run
-from sim.results.timeline import (
-    ATTEMPTS,
-    DONE,
-    DONE_DEGRADED,
-    INTENTS,
-    LOADING,
-    LOST_WORK,
-    OFFERED,
-    OFFERED_FIRST,
-    USEFUL,
-    WASTED,
-)
 from sim.wording import percent, three_figures
-
-Floats = NDArray[np.float64]
 
 LAST_PART = 10  # a pool is judged at its end: by the last tenth of its first requests
 ENOUGH = 20  # first requests, below which no judgement is made
@@ -92,20 +78,20 @@ def flow(run: Run, pool: str) -> Flow:
     line = counted(run, edges)
     mine = features_of(run, pool)
     counts = line.counts[:, :, mine].sum(axis=(1, 2)).astype(float)
-    asked = np.flatnonzero(counts[:, INTENTS])
+    asked = np.flatnonzero(counts[:, tl.INTENTS])
     bin_count = asked[-1] + 1 if len(asked) else 1
     counts, edges = counts[:bin_count], line.edges[: bin_count + 1]
     seconds = line.seconds[:bin_count, :, mine].sum(axis=(1, 2))
     return Flow(
         edges,
-        asks=counts[:, INTENTS],
-        attempts=counts[:, ATTEMPTS],
-        served=counts[:, DONE] + counts[:, DONE_DEGRADED],
-        first=seconds[:, OFFERED_FIRST],
-        offered=seconds[:, OFFERED],
+        asks=counts[:, tl.INTENTS],
+        attempts=counts[:, tl.ATTEMPTS],
+        served=counts[:, tl.DONE] + counts[:, tl.DONE_DEGRADED],
+        first=seconds[:, tl.OFFERED_FIRST],
+        offered=seconds[:, tl.OFFERED],
         capacity=capacity(run, pool, edges),
-        spent=seconds[:, USEFUL] + seconds[:, WASTED] + seconds[:, LOADING] + seconds[:, LOST_WORK],
-        wasted=seconds[:, WASTED],
+        spent=seconds[:, tl.USEFUL] + seconds[:, tl.WASTED] + seconds[:, tl.LOADING] + seconds[:, tl.LOST_WORK],
+        wasted=seconds[:, tl.WASTED],
     )
 
 

@@ -12,17 +12,15 @@ import pandas as pd
 
 from sim.demand.sources import seconds_after
 from sim.policies.base import ABSENT
-from sim.results.costs import dollars, energy, gpu_hours
+from sim.results.costs import dollars, gpu_hours
 from sim.results.counting import timeline_of
-from sim.results.images import images_in_time
-from sim.results.intents import intents, window_of
+from sim.results.energy import energy
+from sim.results.intents import Floats, intents, window_of
 from sim.results.latencies import latencies, latency_sentence
-from sim.results.metrics import Floats, bins, counted, default_bin, outcomes, recorded, refused_by
-from sim.results.money import Money, money_of
-from sim.results.money_sentences import each, image_or_chat, money_sentences
+from sim.results.metrics import bins, counted, default_bin, images_in_time, outcomes, recorded, refused_by
+from sim.results.money import Money, each, image_or_chat, money_of, money_sentences
 from sim.results.offered import with_offered_load
-from sim.results.pool_verdict import MUCH, PoolVerdict, pool_verdicts
-from sim.results.pool_words import pool_sentence
+from sim.results.pool_verdict import MUCH, PoolVerdict, pool_sentence, pool_verdicts
 from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, JUDGED, KEPT

@@ -91,6 +91,11 @@ class ScenarioFields(Strict):
         """Whether some pool runs steps: then a run knows first tokens and times per token."""
         return any(pool.runs == STEPS for pool in self.pools.values())
 
+    @property
+    def has_prices(self) -> bool:
+        """Whether some tier pays."""
+        return any(tier.price.dollars for tier in self.tiers.values())
+
     def check_route(self, name: str, feature: Feature) -> None:
         """Refuse a region that nobody lives in, and requests that are sent to where something else is served."""
         if feature.region and feature.region not in self.demand.regions:

@@ -1,13 +1,15 @@
-"""The reference of scenario files, made from their schema: each key with its unit, default, source and an example."""
+"""The reference of scenario files and of policies, from their schema: each key with its unit, default and source."""
 
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from sim import shipped
 from sim.policies.playbook import POLICIES
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS
+from sim.wording import percent
 
 # What a value is, by the example that the schema gives of it.
 VALUES = {
@@ -38,6 +40,7 @@ times after the start, shares as `25 %`, `0.25` or `1/4`. Examples are from ship
 The last column says where a default is from: measured, published, fitted or assumed. `meltpoint schema` prints the
 schema for an editor, as JSON Schema.
 """
+SHARE = "share, 0 to 1"
 
 
 def reference() -> str:
@@ -159,8 +162,12 @@ def code(value: Any) -> str:
     """A value in YAML, on one line; nothing for an empty one."""
     if value is None or value == "" or value == [] or value == {}:
         return ""
+    return f"`{in_yaml(value)}`"
+
+
+def in_yaml(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
-    return f"`{text.strip().removesuffix('...').strip()}`"
+    return str(text).strip().removesuffix("...").strip()
 
 
 def examples(parts: dict[str, Any]) -> dict[tuple[str, str], Any]:
@@ -197,3 +204,45 @@ def collect(name: str, value: Any, parts: dict[str, Any], seen: dict[tuple[str, 
 
 def named(field: dict[str, Any], value: Any) -> bool:
     return isinstance(value, dict) and isinstance(field.get("additionalProperties"), dict)
+
+
+def policy_keys(policy: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    """Of each key but its kind: its name, what a value is, its default in words, and its description."""
+    schema = policy.model_json_schema(by_alias=True)
+    parts = schema.get("$defs", {})
+    rows = []
+    for name, about in policy.model_fields.items():
+        if name == "kind":
+            continue
+        key = about.alias or name
+        field = schema["properties"][key]
+        default = "needed" if about.is_required() else shown(about.get_default(call_default_factory=True), field, parts)
+        value = value_of(field) if not references(field) else "list" if field.get("type") == "array" else "keys"
+        rows.append((key, value, default, about.description or ""))
+    return rows
+
+
+def shown(default: Any, field: dict[str, Any], parts: dict[str, Any]) -> str:
+    """A default as a file would hold it; nothing where none is set."""
+    value = default.model_dump(exclude_none=True) if isinstance(default, BaseModel) else default
+    if value is None or value in ([], {}):
+        return ""
+    found = worded(value, field, parts)
+    return in_yaml(found).strip("'")
+
+
+def worded(value: Any, field: dict[str, Any], parts: dict[str, Any]) -> Any:
+    """A value with its units, and those of the parts inside it."""
+    if isinstance(value, list):
+        return [worded(one, field.get("items", field), parts) for one in value]
+    if isinstance(value, dict):
+        known = [parts[name]["properties"] for name in references(field) if name in parts]
+        fields: dict[str, Any] = next((one for one in known if value.keys() <= one.keys()), {})
+        return {key: worded(one, fields.get(key, {}), parts) for key, one in value.items()}
+    kind = value_of(field)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if plain and kind == SHARE:
+        return percent(value)
+    if plain and kind == "rate" and value:
+        return f"{value:g} per s"
+    return in_words(value, kind)

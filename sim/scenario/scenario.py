@@ -20,6 +20,7 @@ from sim.demand.scripts import Replay, Source
 from sim.errors import BadInput
 from sim.model.request import Spec
 from sim.policies.base import MOVING
+from sim.policies.playbook import Step
 from sim.profile.profile import Profile, Steps
 from sim.scenario.document import explained, refuse_unusable, with_setting
 from sim.scenario.fields import ScenarioFields
@@ -244,6 +245,10 @@ class Scenario(ScenarioFields):
     def kind_of(self, pool: str, gpu: int) -> int:
         """The kind of a GPU (a replica, where it has several) of the slice: its place among those of the pool."""
         return bisect(self.kind_ends[pool][:-1], gpu)
+
+    def in_force(self, playbook: str) -> list[Step]:
+        """The steps under a playbook: those that are always in force, then its own."""
+        return [*self.always, *self.playbooks[playbook]]
 
     def steps_of(self, spec: Spec, pool: str) -> list[Steps]:
         """What a request takes in a pool that runs steps or threads: on a mean GPU, then on each of several kinds."""

@@ -17,6 +17,7 @@ from sim.scenario.scenario import Scenario
 from sim.studies.answer_folder import COMPARISON, load_comparison
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
+from sim.studies.differences import unit_of
 from sim.studies.promise import about_baseline
 from sim.studies.run_record import record_of
 from sim.units import fraction
@@ -28,29 +29,28 @@ USUAL = ("alive no worse than baseline", "in time no worse than baseline", "p95 
 
 @dataclass(frozen=True)
 class Compared:
-    """A figure of a run that can be held against a baseline.
-
-    share: it is one, so that differences are in points. quantile: it may come from a histogram, or exactly from rows.
-    """
+    """A figure of a run that can be held against a baseline."""
 
     figure: str
     more_is_better: bool = True
-    share: bool = False
-    dollars: bool = False
-    quantile: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What it is counted in; of a share, differences are in points."""
+        return "share" if self.figure == "alive" else unit_of(self.figure)
 
 
 FIGURES = {
-    "alive": Compared("alive", share=True),
-    "in time": Compared("attainment", share=True),
+    "alive": Compared("alive"),
+    "in time": Compared("attainment"),
     "images in time": Compared("images_worth"),
-    "p95 latency": Compared("p95_latency", more_is_better=False, quantile=True),
-    "p95 first token": Compared("p95_first_token", more_is_better=False, quantile=True),
-    "p95 per token": Compared("p95_per_token", more_is_better=False, quantile=True),
+    "p95 latency": Compared("p95_latency", more_is_better=False),
+    "p95 first token": Compared("p95_first_token", more_is_better=False),
+    "p95 per token": Compared("p95_per_token", more_is_better=False),
     "lost": Compared("lost", more_is_better=False),
     "people kept": Compared("kept"),
-    "cost": Compared("dollars", more_is_better=False, dollars=True),
-    "profit": Compared("margin", dollars=True),
+    "cost": Compared("dollars", more_is_better=False),
+    "profit": Compared("margin"),
     "energy": Compared("kwh", more_is_better=False),
 }
 
@@ -76,10 +76,10 @@ class Regression:
         tells. nan where a figure is not known.
         """
         ours, theirs = np.asarray(now, dtype=float), np.asarray(before, dtype=float)
-        near = ERROR * np.abs(theirs) if self.of.quantile else np.zeros(len(theirs))
+        near = ERROR * np.abs(theirs) if self.of.unit == "seconds" else np.zeros(len(theirs))
         with np.errstate(invalid="ignore"):
             apart = np.where((ours == theirs) | (np.abs(ours - theirs) <= near), 0.0, ours - theirs)
-        whole = 1.0 if self.of.share else abs(float(np.mean(theirs)))
+        whole = 1.0 if self.of.unit == "share" else abs(float(np.mean(theirs)))
         if math.isfinite(whole) and whole > 0:
             apart = apart / whole
         return np.asarray(apart * (1 if self.of.more_is_better else -1) + self.tolerance, dtype=float)

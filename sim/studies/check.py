@@ -12,7 +12,7 @@ from sim.errors import BadInput
 from sim.results.latencies import in_words as time_in_words
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
-from sim.studies.baseline import FIGURES, USUAL, Baseline, Regression, baseline_of, by_name, read_regression
+from sim.studies.baseline import USUAL, Baseline, Regression, baseline_of, by_name, read_regression
 from sim.studies.compare import Comparison
 from sim.studies.configurations import SERVICE
 from sim.studies.earlier import shown
@@ -214,7 +214,4 @@ def against(
 
 
 def writer(rule: Regression) -> Any:
-    if FIGURES[rule.what].quantile:
-        return time_in_words
-    one = FIGURES[rule.what]
-    return percent if one.share else usd if one.dollars else amount
+    return {"seconds": time_in_words, "share": percent, "dollars": usd, "number": amount}[rule.of.unit]

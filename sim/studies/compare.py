@@ -204,7 +204,7 @@ def promises_of(parts: Sequence[Configuration], done: Sequence[tuple["Job", Reco
 
 def refuse_without_prices(parts: Sequence[Configuration], by: str) -> None:
     """Raise BadInput where playbooks are to be ranked by money, and nobody pays."""
-    if by == "money" and not all(any(t.price.dollars for t in part.scenario.tiers.values()) for part in parts):
+    if by == "money" and not all(part.scenario.has_prices for part in parts):
         expected = "a tier that pays, like plus: {price: $20 per month}"
         message = "the scenario has no prices, so no playbook earns anything"
         raise BadInput(message, key="by", value=by, expected=expected)

@@ -248,7 +248,7 @@ def refuse_numbers(futures: int, seeds: int, alive: float) -> None:
 
 def losses_by(scenario: Scenario, image_worth: float | None) -> str:
     """What a loss is. Raises BadInput."""
-    priced = any(tier.price.dollars for tier in scenario.tiers.values())
+    priced = scenario.has_prices
     if image_worth is None:
         return "money" if priced else "images"
     if priced:

@@ -25,6 +25,28 @@ RATIOS = {o.figure: o.ratio for o in OBJECTIVES.values() if o.ratio}
 OWN = ("attainment", "degraded_share", "promise_kept", "gini", "jain")
 SHARES = (*OWN, *(o.figure for o in OBJECTIVES.values() if o.kind == "share"))
 DOLLARS = ("dollars", "revenue", "margin", *(o.figure for o in OBJECTIVES.values() if o.kind != "share"))
+# The titles of figures, of their rows, columns and axes; figures of other names are called by these.
+TITLES = {
+    **{o.figure: o.title for o in OBJECTIVES.values()},
+    "in_time": "requests with an image in time",
+    "degraded_share": "degraded, of images in time",
+    "p95_latency": "p95 latency of all requests",
+    "p95_first_token": "p95 first token of the served",
+    "p95_per_token": "p95 per token of the served",
+    "lost": "requests lost",
+    "refused": "attempts refused",
+    "signups_lost": "signups lost",
+    "growth_lost": "growth lost, signups",
+    "churned": "people who leave for good",
+    "kept": "people kept",
+    "saturated_seconds": "time with saturated pools",
+    "gpu_hours": "GPU-hours in service",
+    "wasted_gpu_hours": "GPU-hours wasted",
+    "dollars": "cost of the GPUs",
+    "margin": "revenue less GPUs",
+    "kwh": "energy at the meter, kWh",
+    "kg_co2e": "kg CO2e",
+}
 
 
 def differences(table: pd.DataFrame, playbooks: list[str], objective: Objective) -> pd.DataFrame:
@@ -78,6 +100,10 @@ def unit_of(metric: str) -> Literal["share", "seconds", "dollars", "number"]:
     if metric.startswith("p95_") or metric.endswith("_seconds"):
         return "seconds"
     return "dollars" if metric in DOLLARS else "number"
+
+
+def title_of(metric: str) -> str:
+    return TITLES.get(metric, metric.replace("_", " "))
 
 
 def kind_of(metric: str, values: Any) -> Kind:

@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from sim.results.images import images_in_time
-from sim.results.metrics import recorded
+from sim.results.metrics import images_in_time, recorded
 from sim.results.run import Run
 from sim.results.timeline import FIRST_TOKEN, LATENCIES
 from sim.results.verdict import Verdict, verdict

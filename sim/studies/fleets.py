@@ -145,8 +145,7 @@ def sized_pools(scenario: Scenario, pool: str | None, kind: str | None = None) -
 
 def pools_apart(scenario: Scenario, playbook: str, about: Collection[str]) -> dict[str, int]:
     """The GPUs of the pools that serve features, but none that a promise is `about`; none where GPUs move."""
-    steps = (*scenario.always, *scenario.playbooks[playbook])
-    if any(step.policy.kind == "move gpus" for step in steps):
+    if any(step.policy.kind == "move gpus" for step in scenario.in_force(playbook)):
         return {}
     return {pool: scenario.pools[pool].gpus for pool in served_pools(scenario) if pool not in about}
 

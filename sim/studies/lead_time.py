@@ -186,8 +186,7 @@ def order_by(
     law = read_lead(lead)
     total = scenario.pools[where].gpus + gpus
     arrival = {"policy": {"kind": "scheduled capacity", "pool": where, "gpus": total}}
-    steps = [*scenario.always, *scenario.playbooks[name]]
-    ordered = scenario.with_(always=steps, playbooks={ORDER: [arrival]})
+    ordered = scenario.with_(always=scenario.in_force(name), playbooks={ORDER: [arrival]})
     with working(executor, processes) as there:
         found = rescue(ordered, ORDER, seeds=seeds, by=by, keep=keep, executor=there, progress=progress)
         needed = not found.shares["saved"].iloc[-1] > 0.5

@@ -63,7 +63,7 @@ def money_study(
     seeds that are done, if there is one.
     """
     name = name_of(scenario, playbook)
-    if not any(tier.price.dollars for tier in scenario.tiers.values()):
+    if not scenario.has_prices:
         expected = "a tier that pays, like plus: {price: $20 per month}"
         raise BadInput("the scenario has no prices, so it earns nothing", key="tiers", expected=expected)
     numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))

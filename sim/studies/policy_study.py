@@ -73,9 +73,3 @@ def figures(run: Run, capacity: float) -> dict[str, float]:
         "refused": float(counts[REASON : REASON + len(REASONS) - 1].sum()) / attempts,
         "turns": 3600.0 * float((run.decisions["time"] >= SETTLED).sum()) / (LASTING - SETTLED),
     }
-
-
-def kept(table: pd.DataFrame) -> pd.DataFrame:
-    """Goodput at each load over that at capacity, of the same policy: one row per policy, one column per load."""
-    means = table.groupby(["policy", "load"], sort=False)["goodput"].mean().unstack()
-    return means.div(means[CAPACITY], axis=0)

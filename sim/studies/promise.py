@@ -266,7 +266,7 @@ def money_condition(kind: str, what: str, text: str, scenario: ScenarioFields) -
         if not 0 < most < math.inf:
             raise ValueError("expected dollars above 0, like 'cost <= $20,000'")
         return Condition("costs", most, what="cost" if what == "cost" else THOUSAND)
-    if not any(tier.price.dollars for tier in scenario.tiers.values()):
+    if not scenario.has_prices:
         raise ValueError("expected a tier that pays, like plus: {price: $20 per month}")
     return Condition("earns", dollars(text), what=what)
 

@@ -284,7 +284,7 @@ def spikes(scenario: Scenario) -> list[int]:
 def triggers(scenario: Scenario, playbook: str) -> list[str]:
     """What is taken for the trigger of trouble, in words: spikes, and faults."""
     waves = [scenario.demand.waves[number] for number in spikes(scenario)]
-    faults = [step.policy for step in [*scenario.always, *scenario.playbooks[playbook]] if is_fault(step, scenario)]
+    faults = [step.policy for step in scenario.in_force(playbook) if is_fault(step, scenario)]
     return [*(f"'{wave.name or 'spike'}'" for wave in waves), *dict.fromkeys(f"'{fault.kind}'" for fault in faults)]
 
 

@@ -1,16 +1,19 @@
-"""Studies as one CSV file, with the date and versions they were made with: the record of a full study."""
+"""Studies as files, with the date and versions they were made with: a CSV, the record of a full study; a page."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sim.plots.bounds import bounds_figure
+from sim.plots.saving import data_url
 from sim.results.manifest import versions
 from sim.validation.study import COLUMNS, Study
 from sim.writing import write_bytes
 
 RESULTS = ["study", *COLUMNS]
-NUMBERS = ["actual", "predicted", "low", "high"]
 COMMENT = "# "  # begins the lines before the table
 
 
@@ -28,11 +31,15 @@ def write_results(studies: list[Study], path: Path) -> None:
     write_bytes(("".join(f"{COMMENT}{line}\n" for line in comments) + rows).encode(), path)
 
 
-def read_results(path: Path) -> tuple[str, pd.DataFrame]:
-    """The date and versions of a file of results, and its rows."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line for line in lines if line.startswith(COMMENT)]
-    numbers = {name: [""] for name in NUMBERS}
-    return comments[0].removeprefix(COMMENT), pd.read_csv(
-        path, skiprows=len(comments), keep_default_na=False, na_values=numbers
-    )
+def page(studies: list[Study]) -> str:
+    """The page: a figure and the rows of each study, with misses marked, the date and the versions."""
+    environment = Environment(loader=PackageLoader("sim.validation", "."), autoescape=True, undefined=StrictUndefined)
+    drawn = {study.name: data_url(bounds_figure(study.table)) for study in studies}
+    return environment.get_template("page.html.j2").render(studies=studies, number=number, made=made_now(), drawn=drawn)
+
+
+def number(value: float) -> str:
+    """Four figures, or the whole part where that has a few more; nothing where there is no number."""
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"

@@ -28,7 +28,7 @@ RETRY, CHOICES, CHANCE = "model/retry.py", "model/choices.py", "model/chance.py"
 # The readable engine, and beside it the compiled one.
 POOL, SERVICE = "engine/readable/pool.py", "engine/readable/service.py"
 POOL_2, GPUS, SERVICE_2 = "engine/compiled/pool.py", "engine/compiled/gpus.py", "engine/compiled/service.py"
-STORMS, SATURATION, COSTS = "results/storms.py", "results/saturation.py", "results/costs.py"
+STORMS, SATURATION, ENERGY = "results/storms.py", "results/saturation.py", "results/energy.py"
 RETRY_RULES = "results/retry_rules.py"
 INTENTS = "results/intents.py"
 LATENCIES, THEORY = "results/latencies.py", "results/theory.py"
@@ -232,7 +232,11 @@ OF_FIGURES = [
         "saturation::a_pool_below_capacity_is_not_saturated",
         (SATURATION, ">= RANDOM * of.parts", ">= 1"),
     ),
-    fault("GPUs that idle cost nothing", "costs::energy_by_hand", (COSTS, "joules += sum(", "joules += 0 * sum(")),
+    fault(
+        "GPUs that idle cost nothing",
+        "costs::energy_by_hand",
+        (ENERGY, "joules += sum(", "joules += 0 * sum("),
+    ),
     fault(
         "latencies are a rank too low",
         "metrics::a_quantile_is_a_value_of_the_sample",

@@ -83,46 +83,30 @@ class Model:
 # below, since it is slow where the best figure lies on a bound.
 PEOPLE = Parameter("people", "people", 0.99, 1e4, (1.02, 1.5, 5.0), floor=1.0)
 MODELS = {
-    model.name: model
-    for model in (
-        Model(
-            "weibull",
-            Weibull,
-            (
-                PEOPLE,
-                Parameter("scale", "time", 1e-3, 1e5, (0.2, 0.5, 1.5), (1e-3, np.inf)),
-                Parameter("shape", "number", 1.0, 20.0, (1.05, 1.5, 3.0)),
-            ),
-        ),
-        Model(
-            "bass",
-            Bass,
-            (
-                PEOPLE,
-                Parameter("innovation", "per time", 1e-12, 1e3, (1e-5, 1e-3, 0.05, 1.0), (1e-12, 1e3)),
-                Parameter("imitation", "per time", 1e-5, 1e3, (1.0, 4.0, 12.0), (0.0, 1e3)),
-            ),
-        ),
-        Model(
-            "logistic",
-            Logistic,
-            (
-                PEOPLE,
-                Parameter("growth", "per time", 1e-3, 100.0, (2.0, 6.0, 15.0), (1e-12, 1e3)),
-                Parameter("midpoint", "time", 1e-3, 5.0, (0.1, 0.4, 0.9)),
-            ),
-        ),
-        Model(
-            "exponential",
-            Exponential,
-            (
-                Parameter("first", "people per time", 1e-100, 1e3, (1e-12, 1e-6, 1e-3, 0.05, 0.5)),
-                Parameter("doubling", "time", 5e-3, 1e3, (0.02, 0.05, 0.1, 0.3, 1.0)),
-            ),
-        ),
-        Model("linear", Steady, (Parameter("rate", "people per time", 1e-3, 1e3, (1.0,)),)),
+    name: Model(name, curve, parameters)
+    for name, curve, parameters in (
+        ("weibull", Weibull, (
+            PEOPLE,
+            Parameter("scale", "time", 1e-3, 1e5, (0.2, 0.5, 1.5), (1e-3, np.inf)),
+            Parameter("shape", "number", 1.0, 20.0, (1.05, 1.5, 3.0)),
+        )),
+        ("bass", Bass, (
+            PEOPLE,
+            Parameter("innovation", "per time", 1e-12, 1e3, (1e-5, 1e-3, 0.05, 1.0), (1e-12, 1e3)),
+            Parameter("imitation", "per time", 1e-5, 1e3, (1.0, 4.0, 12.0), (0.0, 1e3)),
+        )),
+        ("logistic", Logistic, (
+            PEOPLE,
+            Parameter("growth", "per time", 1e-3, 100.0, (2.0, 6.0, 15.0), (1e-12, 1e3)),
+            Parameter("midpoint", "time", 1e-3, 5.0, (0.1, 0.4, 0.9)),
+        )),
+        ("exponential", Exponential, (
+            Parameter("first", "people per time", 1e-100, 1e3, (1e-12, 1e-6, 1e-3, 0.05, 0.5)),
+            Parameter("doubling", "time", 5e-3, 1e3, (0.02, 0.05, 0.1, 0.3, 1.0)),
+        )),
+        ("linear", Steady, (Parameter("rate", "people per time", 1e-3, 1e3, (1.0,)),)),
     )
-}
+}  # fmt: skip
 
 
 def chosen_models(names: str | None) -> list[Model]:

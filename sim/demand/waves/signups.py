@@ -13,12 +13,11 @@ import numpy as np
 from pydantic import Field
 
 from sim.demand.season import Pulse
+from sim.demand.waves.attention import Relaxation, Sir
 from sim.demand.waves.callers import Callers
 from sim.demand.waves.curves import Bass, Exponential, Logistic, Ramp, Spike, Steady, Weibull
-from sim.demand.waves.epidemic import Sir
 from sim.demand.waves.hawkes import Hawkes
 from sim.demand.waves.piecewise import Piecewise
-from sim.demand.waves.shock import Relaxation
 from sim.demand.waves.standing import Standing
 from sim.demand.waves.wave import Floats, Wave
 from sim.model.streams import SIGNUP, series

@@ -9,16 +9,10 @@ from sim.profile.file import Anchor, Point
 
 # Dense matrix peak of one card in TFLOP/s, from NVIDIA's data sheets (without sparsity).
 CEILINGS = {
-    ("H200", "bfloat16"): 989.0,
-    ("H200", "float16"): 989.0,
-    ("H100", "bfloat16"): 989.0,
-    ("H100", "float16"): 989.0,
-    ("B200", "bfloat16"): 2250.0,
-    ("A100", "bfloat16"): 312.0,
-    ("A100", "float16"): 312.0,
-    ("L40S", "bfloat16"): 362.0,
-    ("4090", "bfloat16"): 165.2,
-}
+    ("H200", "bfloat16"): 989.0, ("H200", "float16"): 989.0, ("H100", "bfloat16"): 989.0, ("H100", "float16"): 989.0,
+    ("B200", "bfloat16"): 2250.0, ("A100", "bfloat16"): 312.0, ("A100", "float16"): 312.0,
+    ("L40S", "bfloat16"): 362.0, ("4090", "bfloat16"): 165.2,
+}  # fmt: skip
 FAR_BELOW = 0.05  # of the ceiling, at four requests and more
 ANCHOR_MAY_MOVE = 0.02
 FEW = 3  # points that are named one by one

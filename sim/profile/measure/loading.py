@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sim.errors import BadInput
 from sim.profile.file import Loading
+from sim.profile.measure.ceiling import four_digits
 from sim.profile.measure.machine import Machine
 
 
@@ -35,7 +36,7 @@ def loading_of(model: Any, machine: Machine) -> Loading:
         forget_pages(files)
         from_disk, from_cache = read_seconds(files, machine), read_seconds(files, machine)
         size = sum(file.stat().st_size for file in files) / 2**30
-    return Loading(gib=rounded(size), from_disk_s=rounded(from_disk), from_page_cache_s=rounded(from_cache))
+    return Loading(gib=four_digits(size), from_disk_s=four_digits(from_disk), from_page_cache_s=four_digits(from_cache))
 
 
 def modules_of(model: Any) -> Iterator[nn.Module]:
@@ -75,7 +76,3 @@ def read_seconds(files: list[Path], machine: Machine) -> float:
     taken = time.perf_counter() - began
     machine.empty_cache()
     return taken
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -41,14 +41,6 @@ class Preset:
         return side if self.aspect == 1.0 else int(side * self.aspect) // 64 * 64
 
 
-def tokens(preset: Preset, side: int, frames: int) -> int:
-    """Tokens of one request: patches of the latent (UNet: latent pixels), for chat those of the prompt."""
-    if preset.feature == "chat":
-        return side
-    picture = (side // preset.patch) * (preset.width(side) // preset.patch)
-    return picture * (1 + (frames - 1) // preset.frames_per_latent)
-
-
 def check_work(preset: Preset, components: tuple[str, ...], component: str, *, side: int, frames: int) -> None:
     """Raises BadInput for a component that the model does not have, and for a size that it cannot make."""
     if component not in components:
@@ -93,41 +85,20 @@ def edit(preset: Preset) -> Preset:
 
 
 SDXL = Preset(
-    name="sdxl",
-    model="stabilityai/stable-diffusion-xl-base-1.0",
-    feature="image",
-    steps=30,
-    guidance=2,
-    sides=(512, 768, 1024),
-    batches=up_to(8),
-    patch=8,
-    multiple=64,
+    name="sdxl", model="stabilityai/stable-diffusion-xl-base-1.0", feature="image", steps=30, guidance=2,
+    sides=(512, 768, 1024), batches=up_to(8), patch=8, multiple=64,
     parameters={"text": CLIP_L + CLIP_BIG_G, "denoise": 2_567_463_684, "vae_decode": VAE},
-)
+)  # fmt: skip
 SD35_MEDIUM = Preset(
-    name="sd35-medium",
-    model="stabilityai/stable-diffusion-3.5-medium",
-    feature="image",
-    steps=28,
-    guidance=2,
-    sides=(512, 1024, 1440),
-    batches=up_to(8),
-    patch=16,
-    multiple=16,
+    name="sd35-medium", model="stabilityai/stable-diffusion-3.5-medium", feature="image", steps=28, guidance=2,
+    sides=(512, 1024, 1440), batches=up_to(8), patch=16, multiple=16,
     parameters={"text": CLIP_L_PROJECTED + CLIP_BIG_G + T5_XXL, "denoise": 2_243_171_520, "vae_decode": VAE_16},
-)
+)  # fmt: skip
 FLUX_DEV = Preset(
-    name="flux-dev",
-    model="black-forest-labs/FLUX.1-dev",
-    feature="image",
-    steps=50,
-    guidance=1,
-    sides=(512, 768, 1024),
-    batches=up_to(8),
-    patch=16,
-    multiple=16,
+    name="flux-dev", model="black-forest-labs/FLUX.1-dev", feature="image", steps=50, guidance=1,
+    sides=(512, 768, 1024), batches=up_to(8), patch=16, multiple=16,
     parameters={"text": CLIP_L + T5_XXL, "denoise": 11_901_408_320, "vae_decode": VAE_16},
-)
+)  # fmt: skip
 FLUX_SCHNELL = replace(
     FLUX_DEV,
     name="flux-schnell",
@@ -136,60 +107,25 @@ FLUX_SCHNELL = replace(
     parameters={**FLUX_DEV.parameters, "denoise": 11_891_178_560},
 )
 LTX_VIDEO = Preset(
-    name="ltx-video",
-    model="Lightricks/LTX-Video",
-    feature="video",
-    steps=40,
-    guidance=2,
-    sides=(480, 512, 704),
-    batches=up_to(4),
-    patch=32,
-    multiple=32,
-    frames=(97, 161),
-    frames_per_latent=8,
-    aspect=3 / 2,
+    name="ltx-video", model="Lightricks/LTX-Video", feature="video", steps=40, guidance=2, sides=(480, 512, 704),
+    batches=up_to(4), patch=32, multiple=32, frames=(97, 161), frames_per_latent=8, aspect=3 / 2,
     parameters={"text": T5_XXL, "denoise": 1_923_385_472, "vae_decode": 419_193_649},
-)
+)  # fmt: skip
 WAN = Preset(
-    name="wan-1.3b",
-    model="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-    feature="video",
-    steps=50,
-    guidance=2,
-    sides=(480,),
-    batches=up_to(2),
-    patch=16,
-    multiple=16,
-    frames=(33, 81),
-    frames_per_latent=4,
-    aspect=16 / 9,
+    name="wan-1.3b", model="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", feature="video", steps=50, guidance=2, sides=(480,),
+    batches=up_to(2), patch=16, multiple=16, frames=(33, 81), frames_per_latent=4, aspect=16 / 9,
     parameters={"text": UMT5_XXL, "denoise": 1_418_996_800, "vae_decode": 126_892_531},
-)
+)  # fmt: skip
 CHAT_8B = Preset(
-    name="chat-8b",
-    model="meta-llama/Llama-3.1-8B",
-    feature="chat",
-    steps=256,
-    guidance=1,
-    sides=(256, 1024, 4096),
-    batches=up_to(16),
-    patch=1,
-    multiple=1,
+    name="chat-8b", model="meta-llama/Llama-3.1-8B", feature="chat", steps=256, guidance=1,
+    sides=(256, 1024, 4096), batches=up_to(16), patch=1, multiple=1,
     parameters={"prefill": LLAMA_8B, "decode": LLAMA_8B},
-)
+)  # fmt: skip
 TINY = Preset(
-    name="tiny",
-    model="meltpoint tiny DiT",
-    feature="image",
-    steps=8,
-    guidance=2,
-    sides=(128, 192, 256),
-    batches=up_to(4),
-    patch=16,
-    multiple=16,
-    parameters={"text": 66_304, "denoise": 309_328, "vae_decode": 8_143},
+    name="tiny", model="meltpoint tiny DiT", feature="image", steps=8, guidance=2, sides=(128, 192, 256),
+    batches=up_to(4), patch=16, multiple=16, parameters={"text": 66_304, "denoise": 309_328, "vae_decode": 8_143},
     dtype="float32",
-)
+)  # fmt: skip
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset

@@ -96,8 +96,7 @@ def read_queue(file: Path, given: Sequence[str] = (), drop: Sequence[str] = ()) 
     are left out and counted in the notes.
     """
     names = column_names(file)
-    given, more = conditions([*given, *(f"ignored={text}" for text in drop)], names, file)
-    sources = mapped_columns(given, names, file)
+    sources, more = mapped_columns([*given, *(f"ignored={text}" for text in drop)], names, file)
     table = read_columns(file, dict.fromkeys(one.column for one in (*sources.values(), *(two for _, two in more))))
     columns = {name: iso_dates(table[source.column], name) for name, source in sources.items()}
     further = [(name, marked(table[source.column], source)) for name, source in more]
@@ -126,21 +125,6 @@ def read_queue(file: Path, given: Sequence[str] = (), drop: Sequence[str] = ()) 
     server = servers_of(columns, abandoned)
     log = QueueLog(arrived, waited, served, abandoned, server, axis)
     return replayable(log, notes, file, named="server" in columns)
-
-
-def conditions(given: Sequence[str], names: list[str], file: Path) -> tuple[list[str], list[tuple[str, MappedColumn]]]:
-    """What is mapped, each name once, and the further conditions of marks. Raises BadInput for a column not there."""
-    first: list[str] = []
-    more: list[tuple[str, MappedColumn]] = []
-    for text in given:
-        name = text.partition("=")[0]
-        if name not in MARKS or not any(one.startswith(f"{name}=") for one in first):
-            first.append(text)
-            continue
-        column, _, marks = text.partition("=")[2].rpartition(":")
-        require([column], names, file, "--map", text)
-        more.append((name, MappedColumn(column, tuple(mark.strip() for mark in marks.split("|")))))
-    return first, more
 
 
 def marks_of(name: str, found: Sequence[tuple[str, Mask]]) -> list[Mask]:
@@ -194,22 +178,20 @@ def note_on_rows(rows: Mask, what: str) -> list[str]:
     return [f"{what}: {int(rows.sum()):,} row{'s' if rows.sum() > 1 else ''}."] if rows.any() else []
 
 
-def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[str, MappedColumn]:
-    """The column of each name: as given, else the column of that very name. Raises BadInput."""
+def mapped_columns(
+    given: Sequence[str], names: list[str], file: Path
+) -> tuple[dict[str, MappedColumn], list[tuple[str, MappedColumn]]]:
+    """The column of each name, as given or of that very name; and further conditions of marks. Raises BadInput."""
     found: dict[str, MappedColumn] = {}
+    more: list[tuple[str, MappedColumn]] = []
     for text in given:
-        name, _, column = text.partition("=")
-        if name not in NAMES or not column:
-            expected = f"NAME=COLUMN, with a name of {', '.join(NAMES)}"
-            raise BadInput("this does not say what a column is", key="--map", value=text, expected=expected)
-        if name in found:
+        name, source = mapped_column(text, names, file)
+        if name in found and name not in MARKS:
             raise BadInput("this name is mapped twice", key="--map", value=text, expected=f"one column for {name}")
-        values: tuple[str, ...] = ()
-        if name in MARKS and column not in names:
-            column, _, marks = column.rpartition(":")
-            values = tuple(mark.strip() for mark in marks.split("|"))
-        require([column], names, file, "--map", text)
-        found[name] = MappedColumn(column, values)
+        if name in found:
+            more.append((name, source))
+        else:
+            found[name] = source
     replaced = {other for name in found for other in INSTEAD.get(name, ())}
     for name in NAMES:
         if name in names and name not in found and name not in replaced:
@@ -219,7 +201,21 @@ def mapped_columns(given: Sequence[str], names: list[str], file: Path) -> dict[s
         if not set(needed) & set(found):
             expected = " or ".join(f"--map {name}=COLUMN" for name in needed) + f"; its columns: {listed(names)}"
             raise BadInput(f"no column says when, or for how long: {needed[0]}", file=file, expected=expected)
-    return found
+    return found, more
+
+
+def mapped_column(text: str, names: list[str], file: Path) -> tuple[str, MappedColumn]:
+    """The name and the column of NAME=COLUMN, or of NAME=COLUMN:VALUE|VALUE. Raises BadInput."""
+    name, _, column = text.partition("=")
+    if name not in NAMES or not column:
+        expected = f"NAME=COLUMN, with a name of {', '.join(NAMES)}"
+        raise BadInput("this does not say what a column is", key="--map", value=text, expected=expected)
+    values: tuple[str, ...] = ()
+    if name in MARKS and column not in names:
+        column, _, marks = column.rpartition(":")
+        values = tuple(mark.strip() for mark in marks.split("|"))
+    require([column], names, file, "--map", text)
+    return name, MappedColumn(column, values)
 
 
 def marked(column: Column, source: MappedColumn) -> Mask:

@@ -16,10 +16,7 @@ from sim.tables.times import TIME_OF_DAY, Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY, clock_times, instants
 
-MINUTE, QUARTER = (
-    60.0,
-    900.0,
-)  # s: a server comes and goes with a minute; a roster of days to come changes with quarters
+MINUTE, QUARTER = 60.0, 900.0  # s: a server comes and goes with a minute, a roster of days to come with quarters
 WAITED, ABSENT, FEW = 1.0, 10.0, 20  # s of waiting; medians; pauses from which a median is known
 BREAK = 1800.0  # s: a server that serves nobody for longer is off duty
 
