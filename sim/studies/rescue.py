@@ -107,6 +107,11 @@ class Rescue:
         return bool((self.shares["saved"] <= 0.5).all())
 
     @property
+    def by_life(self) -> bool:
+        """Whether a run is judged by the definition of alive, which many lost images may satisfy."""
+        return not self.trigger and self.keep is None
+
+    @property
     def back_and_forth(self) -> bool:
         """Whether beginning later saves where beginning earlier does not."""
         saved = (self.shares["saved"] > 0.5).tolist()
@@ -131,7 +136,7 @@ def rescue(
     run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
     can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
     definition of alive decides, or `keep` of all images wanted; so too where no run without it is alive. An instant
-    saves if most seeds are saved. Both ends and the quarters are looked at first, then the change between two of them
+    saves if most seeds are saved. All images wanted are those of the run looked at in which most are. Both ends and the quarters are looked at first, then the change between two of them
     is bisected; an interrupt of that gives what is known by then. Raises BadInput for an unknown playbook, or one
     without a step to delay.
     """
@@ -223,9 +228,13 @@ def standard_of(
 ) -> Standard:
     """The standard from the runs without the trigger, those without the playbook, and those at the instants looked at.
 
-    Without a trigger all images are at stake.
+    Without a trigger all images are at stake: those of the look in which most are wanted, since people who are served
+    want more than people who are refused.
     """
-    promised = [found.in_time if triggered else found.wanted for found in calm]
+    promised = [
+        found.in_time if triggered else max((look[number].wanted for look in looks), key=np.sum)
+        for number, found in enumerate(calm)
+    ]
     least = HEALTHY if keep is None else keep
     trouble = [
         (should >= found.enough) & (found.in_time < least * should) if triggered else np.ones(PARTS, dtype=bool)

@@ -15,7 +15,7 @@ def sentences(found: Rescue) -> list[str]:
     if nothing_decided(found):
         return [NOTHING]
     if never["saved"] > 0.5:
-        lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
+        lines = [nothing_to_save(found)]
     elif found.hopeless:
         lines = [
             f"NEVER: '{name}' does not save the run at any instant looked at. Without it, "
@@ -46,6 +46,18 @@ def sentences(found: Rescue) -> list[str]:
     return lines
 
 
+def nothing_to_save(found: Rescue) -> str:
+    """That most seeds are saved without the playbook, and what is lost in them all the same."""
+    lost = found.shares["lost"]
+    if not found.by_life or lost.iloc[-1] <= 0:
+        return f"NOTHING TO SAVE: without '{found.playbook}', {loss(found, lost.iloc[-1])}."
+    return (
+        f"NOTHING TO SAVE: the service is alive without '{found.playbook}'. Even so {loss(found, lost.iloc[-1])}; with "
+        f"it, at best {loss(found, lost.min())}. {ASK_KEEP}"
+    )
+
+
+ASK_KEEP = "--keep 95% asks when 95 % of the images are still in time."
 NOTHING = "NOTHING TO JUDGE: no request is decided by the horizon, so no run says anything about the service."
 
 
