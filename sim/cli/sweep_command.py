@@ -130,7 +130,9 @@ def tune(
         ),
     ],
     by: Annotated[str, Option(help="What to improve: images, people, attainment, cost or money.")] = "images",
-    promise: Annotated[str | None, Option(help="A promise that the answer must keep, as in 'meltpoint size'.")] = None,
+    promise: Annotated[
+        str | None, Option(help="What the answer must keep; the scenario's promises, or 'alive', if not given.")
+    ] = None,
     trials: Annotated[int, Option(min=2, help="Settings tried, the untuned one first.")] = 30,
     seeds: Annotated[int, Option(min=1, help="Runs of each trial.")] = 5,
     fresh: Annotated[int, Option(min=3, help="Runs that score the answer, with seeds the search never saw.")] = 10,
@@ -147,7 +149,7 @@ def tune(
     Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
     search never saw, against the untuned playbook:
 
-    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
+    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90%
     """
 
     refuse_file(out)

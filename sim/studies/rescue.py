@@ -136,9 +136,9 @@ def rescue(
     run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
     can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
     definition of alive decides, or `keep` of all images wanted; so too where no run without it is alive. An instant
-    saves if most seeds are saved. All images wanted are those of the run looked at in which most are. Both ends and the quarters are looked at first, then the change between two of them
-    is bisected; an interrupt of that gives what is known by then. Raises BadInput for an unknown playbook, or one
-    without a step to delay.
+    saves if most seeds are saved. All images wanted are those of the look in which most are. Both ends and the quarters
+    are looked at first, then the change between two of them is bisected; an interrupt of that gives what is known by
+    then. Raises BadInput for an unknown playbook, or one without a step to delay.
     """
     name = name_of(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from sim.results.energy import NOT_KNOWN
 from sim.studies.demand_multiple import MOST, Multiple
 from sim.studies.promise_findings import kept_out
 from sim.studies.search import Look, clean_runs, why_counted
@@ -146,7 +147,9 @@ def context(found: Size) -> list[str]:
     if found.carries > 0:
         lines.append(f"This fleet holds {up_to(found.carries)}{in_slice(found)}.")
     lines += [*unfinished(found.open_end), *kept_out(found.kept_out), *not_about(found)]
-    lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
+    known = not math.isnan(found.kwh)
+    power = f" and {amount(found.kwh / 1000)} MWh" if known else ""
+    lines.append(f"The run costs ${amount(found.dollars)}{power}.{'' if known else f' {NOT_KNOWN}'}")
     if not found.monotone:
         lines.append(
             "NOT MONOTONE: some larger fleet breaks the promise, or some smaller one keeps it (see the table). The "
