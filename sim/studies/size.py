@@ -51,7 +51,7 @@ class Size:
     apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
     the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
     kept_out: the share of the people who came to sign up in them that had not been let in at the horizon.
-    window: the seconds of a window in which `offered` is the busiest.
+    window: the seconds of a window in which `offered` is the busiest. imprecise: known less precisely than asked for.
     """
 
     promise: str
@@ -82,6 +82,7 @@ class Size:
     open_end: float = 0.0
     kept_out: float = 0.0
     window: float = math.nan
+    imprecise: bool = False
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -216,7 +217,7 @@ class Search:
         if found is None:  # so few runs do not decide it: the fleet that passes
             found = self.reduced(near, full, VERIFY, self.fresh, passing)
         while found is not None and len(self.fresh) < self.most and not self.precise(found):
-            self.fresh += range(self.fresh[-1] + 1, self.fresh[-1] + 1 + AHEAD)
+            self.fresh += range(self.fresh[-1] + 1, self.fresh[-1] + 1 + min(AHEAD, self.most - len(self.fresh)))
             passes = enough if self.at(found, full, VERIFY, self.fresh).verdict == "meets" else passing
             found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
@@ -385,6 +386,7 @@ class Search:
             open_end=mean(run.open_end for run in runs) if runs else 0.0,
             kept_out=mean(run.kept_out for run in runs) if runs else 0.0,
             window=min(self.scenario.alive.window, self.scenario.horizon - self.scenario.warm_up),
+            imprecise=bool(gpus) and not self.precise(gpus),
         )
 
 

@@ -147,6 +147,9 @@ def context(found: Size) -> list[str]:
     if found.carries > 0:
         lines.append(f"This fleet holds {up_to(found.carries)}{in_slice(found)}.")
     lines += [*unfinished(found.open_end), *kept_out(found.kept_out), *not_about(found)]
+    if found.imprecise and found.answer is not None:
+        seeds = len(found.answer.margins)
+        lines.append(f"NOT AS PRECISE AS ASKED FOR after {seeds} fresh seeds; --most-seeds allows more.")
     known = not math.isnan(found.kwh)
     power = f" and {amount(found.kwh / 1000)} MWh" if known else ""
     lines.append(f"The run costs ${amount(found.dollars)}{power}.{'' if known else f' {NOT_KNOWN}'}")
