@@ -14,6 +14,7 @@ from sim.cli.console import INTERRUPTED, Console, name_column, say
 from sim.cli.options import key_and_text, named, parsed, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
+from sim.wording import setting
 
 SHOWN = 40  # rows in the terminal; the file has all
 
@@ -91,10 +92,10 @@ def pairs(vary: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     takes = "--vary takes a key and its values"
     expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
-    for setting in vary:
-        key, text = key_and_text(takes, setting, expected)
+    for given in vary:
+        key, text = key_and_text(takes, given, expected)
         if key in found:
-            raise BadInput(takes, value=setting, expected=expected)
+            raise BadInput(takes, value=given, expected=expected)
         found[key] = text
     return found
 
@@ -106,14 +107,16 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
 
     groups = table.groupby(["point", "playbook"], sort=False)
     promised = "promise_kept" in table
-    shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
+    shown = Table(
+        *map(name_column, keys), "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs"
+    )
     for (_, playbook), rows in list(groups)[:SHOWN]:
         value, bounds = words.figure(metric, mean_of(rows, metric)), interval_of(rows, metric)
         low, high = (words.figure(metric, bound) for bound in bounds)
         known = bounds[0] < bounds[1] and low != high and rows[metric].dtype != bool  # those alive are counted
         value += f" ({low} to {high})" if known else ""
         kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
-        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
+        shown.add_row(*[setting(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown

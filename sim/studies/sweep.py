@@ -121,6 +121,12 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
         ]
     if not 2 <= points <= MOST_POINTS:
         raise BadInput("this many points cannot be used", key="points", value=points, expected=f"2 to {MOST_POINTS:,}")
+    for axis in axes:
+        if axis.values and not math.isnan(axis.low):
+            alone = f"{axis.low:g}..{axis.high:g}{axis.unit}{':log' if axis.log else ''}"
+            expected = f"{alone}, and the number of points for all keys together (--points); or --design grid"
+            message = f"the points of a {design} design are not those of each key"
+            raise BadInput(message, key=axis.key, value=f"{len(axis.values)} values", expected=expected)
     fitted = [fitting(scenario, axis) for axis in axes]
     return [
         {a.key: a.at(share) for a, share in zip(fitted, row, strict=True)} for row in cube(design, len(axes), points)
