@@ -188,7 +188,8 @@ def compare(
                 save_comparison(comparison, runs, folder)
         finally:  # if the disk is full, what was found out is at least shown
             print_comparison(comparison, runs)
-            say(imprecise(comparison, precision))
+            if wide := imprecise(comparison, precision):
+                say(wide)
             if picked is not None:
                 say([*picked.sentences(), *not_alive(picked.best, comparison)])
             if earlier is not None:
