@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, lead_quantile
-from sim.studies.rescue import HALF
+from sim.studies.rescue import HALF, Rescue
 from sim.studies.rescue_sentences import ASK_KEEP, NOTHING, at_best, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
@@ -51,7 +51,15 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
         lines += [late(found, row) for row in rows]
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely, and some delays have no figure.")
-    return [*lines, judged(found.rescue)]
+    return [*lines, judged_by(found.rescue)]
+
+
+def judged_by(found: Rescue) -> str:
+    """The standard in words: a spike is no trigger here, since the launch may be one."""
+    if found.trigger:
+        return judged(found)
+    rule = "the scenario's definition of alive" if found.keep is None else f"{percent(found.keep)} of images in time"
+    return f"A run is judged by {rule}, with all that are wanted in it."
 
 
 def saved(found: OrderBy) -> tuple[str, str]:
