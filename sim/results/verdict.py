@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sim.demand.sources import seconds_after
+from sim.errors import refuse_other
 from sim.model.knobs import SIGNUP_RATE
 from sim.policies.base import ABSENT
 from sim.results.costs import dollars, gpu_hours
@@ -93,6 +94,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
 
     unlimited: a run of the same scenario and seed with simulate(..., unlimited=True), which measures the offered load.
     """
+    refuse_other(Run, run, "what sim.simulate(scenario) or sim.load_run(folder) gives")
     run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)

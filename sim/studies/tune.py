@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.errors import BadInput
+from sim.errors import BadInput, refuse_other
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
@@ -117,6 +117,7 @@ def tune(
         if type(number) is not int or not least <= number <= 10_000:
             raise BadInput("this number cannot be used", key=key, value=number, expected=f"{least} to 10000")
     rule = read_promise(promise, scenario)
+    refuse_other(Mapping, vary, "like {'0.share': '20%..90%'}")
     axes = [axis_of(scenario, playbook, key, text) for key, text in vary.items()]
     if not axes:
         raise BadInput("no parameter is varied", key="vary", expected=EXPECTED)
