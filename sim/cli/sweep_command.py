@@ -237,6 +237,9 @@ def sensitivity(
         save_figure(tornado_figure(table, metric), figure)
 
 
+WIDE = 0.1  # of an interval of Sobol's index, to each side: then ranks may be chance
+
+
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.report import words
@@ -264,6 +267,15 @@ def sensitivity_table(table: Any, metric: str) -> Table:
         found.add_row(row["key"] + mark, *between, *cells)
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    if "mu_star" in table:
+        notes.append(
+            "mu*: the mean size of the effects of an input, by which they are ranked; mu: with their sign; sigma: how "
+            "much they differ. An effect is scaled up to the input's whole range, so it can exceed what the figure can."
+        )
+    if "ST" in table:
+        notes.append("S1: the part of the variance that an input explains by itself; ST: together with the others.")
+        if table[["S1_conf", "ST_conf"]].max().max() > WIDE:
+            notes.append("TOO FEW POINTS: these intervals are wide; a larger --size, a power of two, narrows them.")
     if endless:
         every = names_in_words(endless)
         notes.append(f"ENDLESS: at every setting of {every}, so it says nothing about them; try attainment.")
