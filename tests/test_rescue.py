@@ -56,6 +56,7 @@ def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
         late = delayed(storm, "shed", begins)
         assert by_time[begins] == saved == float(recovered(simulate(late, "shed")))
     assert sentences_of(found)[0].startswith("UNTIL Wed 01 Jan 2025 09:")
+    assert "'shed' saves half of what it can; started at" in sentences_of(found)[0], "a third is lost all the same"
     assert any(said.startswith("A step ends at Wed 01 Jan 2025 09:40 UTC") for said in sentences_of(found))
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, lead_quantile
 from sim.studies.rescue import HALF, Rescue
-from sim.studies.rescue_sentences import ASK_KEEP, NOTHING, at_best, in_seeds, judged, loss, nothing_decided
+from sim.studies.rescue_sentences import ASK_KEEP, NOTHING, at_best, does, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
 LITTLE = 0.005  # a difference of chances that is not spoken of
@@ -17,7 +17,7 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
     """The answer for somebody who orders GPUs; today: when they would, where it is known."""
     what = f"{found.gpus:,} more {'GPU' if found.gpus == 1 else 'GPUs'} in pool '{found.pool}'"
     do, arrive = ("does", "arrives") if found.gpus == 1 else ("do", "arrive")
-    many, one = saved(found)
+    many, one = does(found.rescue)
     if nothing_decided(found.rescue):
         return [NOTHING]
     if not found.needed:
@@ -60,15 +60,6 @@ def judged_by(found: Rescue) -> str:
         return judged(found)
     rule = "the scenario's definition of alive" if found.keep is None else f"{percent(found.keep)} of images in time"
     return f"A run is judged by {rule}, with all that are wanted in it."
-
-
-def saved(found: OrderBy) -> tuple[str, str]:
-    """What GPUs in time do by the standard of the run: several of them, and one."""
-    if found.rescue.by_life:
-        return "keep the service alive", "keeps the service alive"
-    if found.rescue.keep is None and at_best(found.rescue) > HALF:
-        return "save half of what they can", "saves half of what it can"
-    return "save the launch", "saves the launch"
 
 
 def not_needed(found: OrderBy, what: str) -> str:

@@ -23,8 +23,8 @@ def sentences(found: Rescue) -> list[str]:
         ]
     else:
         lines = [
-            f"UNTIL {found.run.date(found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
-            f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
+            f"UNTIL {found.run.date(found.latest)} UTC, {duration(found.latest)} after the start, '{name}' "
+            f"{does(found)[1]}; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
             *little(found),
@@ -44,6 +44,15 @@ def sentences(found: Rescue) -> list[str]:
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely than was asked for.")
     return lines
+
+
+def does(found: Rescue) -> tuple[str, str]:
+    """What several or one of the things that come in time do, by the standard of the run."""
+    if found.by_life:
+        return "keep the service alive", "keeps the service alive"
+    if found.keep is None:
+        return "save half of what they can", "saves half of what it can"
+    return f"keep {percent(found.keep)} of the images", f"keeps {percent(found.keep)} of the images"
 
 
 def nothing_to_save(found: Rescue) -> str:
