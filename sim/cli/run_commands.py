@@ -142,10 +142,12 @@ def compare(
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
     from sim.studies.answer_folder import load_comparison, save_comparison
+    from sim.studies.choice import imprecise
     from sim.studies.earlier import in_common
 
     earlier = None if against is None else load_comparison(against)
     at_most = options.most_of(most_seeds, until_precise, pick_best)
+    precision = None if until_precise is None else a_share("--until-precise", until_precise)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     labelled = len(scenarios) > 1 or bool(config)
@@ -173,7 +175,7 @@ def compare(
             None if labelled else names,
             seeds=seeds,
             by=by,
-            until=None if until_precise is None else a_share("--until-precise", until_precise),
+            until=precision,
             most=at_most,
             engine=engine,
             store=kept,
@@ -186,6 +188,8 @@ def compare(
                 save_comparison(comparison, runs, folder)
         finally:  # if the disk is full, what was found out is at least shown
             print_comparison(comparison, runs)
+            if wide := imprecise(comparison, precision):
+                say(wide)
             if picked is not None:
                 say([*picked.sentences(), *not_alive(picked.best, comparison)])
             if earlier is not None:

@@ -14,7 +14,7 @@ from sim.report import words
 from sim.report.tables import Table
 from sim.results.metrics import outcomes
 from sim.results.run import Run
-from sim.scenario.parts import Feature, Footprint, Pool, Serving, Tier
+from sim.scenario.parts import Feature, Footprint, Noise, Pool, Serving, Tier
 from sim.schema import Strict
 from sim.wording import plain_value
 
@@ -134,6 +134,9 @@ def provenance_rows(model: Strict, given: dict[str, Any], path: str) -> list[lis
     for name, info in type(model).model_fields.items():
         value, here = getattr(model, name), f"{path}.{name}"
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        if isinstance(value, Noise) and not value.varies_by_cv:
+            rows.append([here, value.kind, "assumed", "set in the scenario"])
+            continue
         if "source" not in extra:
             if isinstance(value, Strict):
                 rows += provenance_rows(value, given.get(name) or {}, here)
