@@ -5,9 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
-
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from sim.demand.sources import seconds_after
 from sim.policies.playbook import KINDS, Step
@@ -15,7 +13,6 @@ from sim.policies.trigger import NAMES, Trigger
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.run import Run
-from sim.units import fraction
 from sim.wording import duration, names_in_words, percent, plain_value
 
 QUANTITY = re.compile(r"([0-9.e+-]+) (s|per s)")  # as a scenario in a manifest has times and rates
@@ -68,27 +65,15 @@ def switch_sentences(run: Run) -> list[str]:
 def named(given: dict[str, Any]) -> tuple[str, str]:
     """A switch with its settings, and whom or what it is for, as the scenario writes them."""
     policy = given["policy"]
-    known = KINDS[policy["kind"]].model_fields
+    shares = KINDS[policy["kind"]].shares()
     settings = [
-        f"{name.replace('_', ' ')} {in_words(value, is_share(known[name]))}"
+        f"{name.replace('_', ' ')} {in_words(value, name in shares)}"
         for name, value in policy.items()
         if name not in (*TARGETS, "kind") and value is not None
     ]
     label = policy["kind"] + (f" ({', '.join(settings)})" if settings else "")
     whom = [in_words(policy[name]) + (" pool" if name == "pool" else "") for name in TARGETS if policy.get(name)]
     return label, ", ".join(whom) or "everybody"
-
-
-def is_share(setting: FieldInfo) -> bool:
-    """Whether a setting is read as a share: one, an optional one, a list of them, or one for each name."""
-    marks = [*setting.metadata, *marks_of(setting.annotation)]
-    return any(getattr(mark, "func", None) is fraction for mark in marks)
-
-
-def marks_of(annotation: Any) -> list[Any]:
-    """What stands beside a type and the types inside it."""
-    inside = [mark for one in get_args(annotation) for mark in marks_of(one)]
-    return [*getattr(annotation, "__metadata__", ()), *inside]
 
 
 def in_words(value: Any, share: bool = False) -> str:
