@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
-from sim.engine.shadow import shadow, with_telemetry
 from sim.model.knobs import knob_called
 from sim.report.shadow_words import NO_STEPS, NONE_MADE, NOT_DONE, caveat, lines
 from sim.results.gateway_metrics import openmetrics
@@ -15,6 +14,7 @@ from sim.results.gateway_readings import Reading, Readings, readings
 from sim.results.metrics import recorded
 from sim.results.run import decision_table
 from sim.results.timeline import ATTEMPTS, IN_TIME
+from sim.studies.shadow import shadow, with_telemetry
 
 STEPS = [
     {"policy": {"kind": "hpa", "pool": "gpus", "most": 160, "utilisation": "70 %"}},

@@ -19,11 +19,11 @@ from sim.calibration.log_readings import LogReadings
 from sim.cli.main import app
 from sim.cli.watch_command import watch as watch_command
 from sim.demand.recordings.importing import ImportOptions
-from sim.engine.shadow import with_telemetry
 from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Readings, readings
 from sim.studies.near_future import CHANGES, DRIFT, FADES, TREND, growth_of, trend_of
+from sim.studies.shadow import with_telemetry
 from sim.studies.watch import Watcher, is_full, too_busy, watch
 from sim.studies.watch_score import crps_of, score
 from sim.studies.watch_words import in_json, in_words, sentence

@@ -117,9 +117,9 @@ def export_metrics(
     The file has what a gateway sees at every control tick, with times, of the whole service. A saved run is made once
     more, since it does not hold its ticks; it is the same run. `promtool tsdb create-blocks-from openmetrics` takes it.
     """
-    from sim.engine.shadow import with_telemetry
     from sim.results.gateway_metrics import openmetrics
     from sim.studies.configurations import scenario_at
+    from sim.studies.shadow import with_telemetry
 
     refuse_file(out)
     step = option("--every", every, seconds)
@@ -149,11 +149,11 @@ def shadow(
     The metrics are the answer to a range query of Prometheus, OpenMetrics text with times, or JSON lines, which are
     answered as they come. Nothing is sent anywhere. The playbook's dates are those of the scenario: --set start=...
     """
-    from sim.engine.shadow import shadow as look
     from sim.engine.simulate import chosen
     from sim.report.shadow_words import caveat, lines
     from sim.results.gateway_readings import readings_in
     from sim.results.run import decision_table
+    from sim.studies.shadow import shadow as look
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)

@@ -5,13 +5,13 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from sim.engine.shadow import Looked
 from sim.errors import BadInput
 from sim.model.controls import UNSET
 from sim.policies.playbook import KINDS, Step
 from sim.report import words
 from sim.report.switches import named
 from sim.scenario.scenario import Scenario
+from sim.studies.shadow import Looked
 from sim.wording import amount, counted, duration, in_gpus, percent
 
 NOT_DONE = "Nothing was changed in the service, so its metrics do not show what these decisions would have done to it."
