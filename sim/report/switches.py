@@ -4,10 +4,8 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sim.demand.sources import seconds_after
 from sim.policies.playbook import KINDS, Step
 from sim.policies.trigger import NAMES, Trigger
 from sim.report import words
@@ -122,20 +120,15 @@ def threshold(trigger: Trigger, side: str, bound: float) -> str:
 
 def date(run: Run, instant: Any) -> str | None:
     """An instant of a step as a date; None at the start of the run or where it never comes."""
-    seconds = after_start(run, instant)
+    seconds = run.seconds(instant)
     return words.instant(run, seconds) if 0 < seconds < math.inf else None
-
-
-def after_start(run: Run, instant: float | datetime) -> float:
-    """An instant of a step in seconds after the start of the run."""
-    return seconds_after(datetime.fromisoformat(run.manifest["start"]), instant)
 
 
 def dated(run: Run) -> Iterator[tuple[float, Switch, bool]]:
     """The dates of switches after the start of the run: seconds after it, which switch, and whether it begins then."""
     for switch in switches_of(run):
         for instant, begins in ((switch.step.from_, True), (switch.step.until, False)):
-            seconds = after_start(run, instant)
+            seconds = run.seconds(instant)
             if 0 < seconds < run.horizon:
                 yield seconds, switch, begins
 
@@ -152,7 +145,7 @@ def dates_of(run: Run) -> list[tuple[float, str]]:
 def in_run(run: Run, step: Step) -> str:
     """When a switch was thrown in the run."""
     if step.when is None:
-        return "in force" if after_start(run, step.from_) < run.horizon else "never in force"
+        return "in force" if run.seconds(step.from_) < run.horizon else "never in force"
     begun = run.decisions[(run.decisions["knob"] == "step") & (run.decisions["new"] > 0)]
     of_it = begun[(begun["policy"] == step.policy.kind) & begun["reason"].str.contains(reason_of(step.when), na=False)]
     thrown = of_it["time"].drop_duplicates().to_numpy(float)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.demand.sources import WORD_OF_MOUTH
+from sim.demand.sources import WORD_OF_MOUTH, seconds_after
 from sim.model.gateway import REASONS
 from sim.model.narrow import narrow
 from sim.model.passes import each_together
@@ -90,10 +90,17 @@ class Run:
         always = list(document.get("always") or [])
         return None if playbook is None and name != "none" else [*always, *(playbook or [])]
 
+    @property
+    def start(self) -> datetime:
+        return datetime.fromisoformat(self.manifest["start"])
+
+    def seconds(self, instant: float | datetime) -> float:
+        """Seconds from the start of the run to an instant (negative before it)."""
+        return seconds_after(self.start, instant)
+
     def date(self, seconds: float) -> str:
         """An instant as a date and time (UTC)."""
-        start = datetime.fromisoformat(self.manifest["start"])
-        return (start + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
+        return (self.start + timedelta(seconds=seconds)).strftime("%a %d %b %Y %H:%M")
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in TABLES if len(getattr(self, name)))
