@@ -19,8 +19,8 @@ from sim.calibration.servers import gaps, servers_of
 from sim.calibration.throttling import of_service, throttling
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.results.intervals import says_nothing
 from sim.scenario.load import load
-from sim.studies.intervals import says_nothing
 from tests.calibrated import SIZED, TRUE, WORDY, known_service, log_of, sized_log, written_log
 from tests.recorded import examined
 

@@ -5,8 +5,8 @@ import pytest
 
 from sim import BadInput, compare
 from sim.cli.run_commands import not_alive
+from sim.results.intervals import precise_after, t_interval
 from sim.results.warm_up import mser
-from sim.studies.intervals import precise_after, t_interval
 from sim.studies.objectives import OBJECTIVES
 from sim.studies.selection import Race, pick_best
 from tests.random_scenarios import plain

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, compare, tune
-from sim.studies.intervals import Difference
+from sim.results.intervals import Difference
 from sim.studies.sweep import read_axis
 from sim.studies.tune import Scorer, Tuned, at_an_end
 from tests.test_compare import overloaded

@@ -26,9 +26,9 @@ from sim.errors import BadInput
 from sim.profile.file import laid_out
 from sim.profile.perf_tables import import_profile
 from sim.profile.profile import Profile, profile_from
+from sim.results.intervals import says_nothing, t_interval
 from sim.scenario.document import with_setting
 from sim.scenario.scenario import Scenario
-from sim.studies.intervals import says_nothing, t_interval
 from sim.tables.formats import load_test
 from sim.tables.formats.reader import CountSeries
 

@@ -9,6 +9,7 @@ import pandas as pd
 from sim.report import words
 from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT
+from sim.results.intervals import FEWEST
 from sim.results.run import Run
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
@@ -17,7 +18,6 @@ from sim.studies.decide import Decision
 from sim.studies.decide_words import written
 from sim.studies.differences import unit_of
 from sim.studies.earlier import shown
-from sim.studies.intervals import FEWEST
 from sim.wording import MANY, amount, names_in_words, percent, percentage
 
 Columns = dict[str, Callable[[Any], str]]

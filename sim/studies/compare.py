@@ -10,6 +10,7 @@ import pandas as pd
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.results.offered import with_offered_load
 from sim.results.run import Run
 from sim.scenario.fields import UNLIMITED
@@ -18,7 +19,6 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
-from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.promise_findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.run_record import Record

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
+from sim.results.intervals import FEWEST
 from sim.studies.decide import LOSSES, SAME, Decision, least
-from sim.studies.intervals import FEWEST
 from sim.wording import amount, in_gpus, names_in_words, percent, usd
 
 ALPHA = 0.05

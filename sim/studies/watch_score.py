@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.studies.intervals import NONE, proportion
+from sim.results.intervals import NONE, proportion
 from sim.studies.watch import Forecast
 
 Floats = NDArray[np.float64]
