@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sim.scenario.fields import ScenarioFields
+from sim.scenario.checks import CheckedFields
 from sim.schema import Strict
 
 MOST = 1e15  # of any figure: products of a few of them are still numbers
@@ -186,7 +186,7 @@ class Manifest(Part):
         if begins.tzinfo is None:
             raise ValueError("start: expected a date with its zone")
         if self.scenario:  # {}: not of a scenario's making
-            ScenarioFields.model_validate(self.scenario)
+            CheckedFields.model_validate(self.scenario)
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         for name, feature in self.features.items():
