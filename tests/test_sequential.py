@@ -76,6 +76,8 @@ def test_a_comparison_adds_seeds_until_it_is_precise_or_has_the_most():
     scenario = plain(playbooks=STEPS)
     wide, _ = compare(overloaded(), ["none"], seeds=3, until=0.0001, most=11, processes=1, by="attainment")
     assert wide.seeds == list(range(1, 12))
+    one, _ = compare(overloaded(), ["none"], seeds=1, until=0.0001, most=4, processes=1, by="attainment")
+    assert one.seeds == [1, 2, 3, 4]  # a single seed says nothing, so there are more
     narrow, _ = compare(scenario, ["closed"], seeds=3, until=0.02, most=100, processes=1, by="attainment")
     assert narrow.seeds == list(range(1, 9))  # nothing is served with any seed: known after three, and five ahead
 
