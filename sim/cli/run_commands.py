@@ -143,9 +143,12 @@ def compare(
     """
     from sim.studies.answer_folder import load_comparison, save_comparison
     from sim.studies.earlier import in_common
+    from sim.studies.selection import PILOT
 
     earlier = None if against is None else load_comparison(against)
     at_most = options.most_of(most_seeds, until_precise, pick_best)
+    until = None if until_precise is None else a_share("--until-precise", until_precise)
+    apart = None if pick_best is None else difference_of(pick_best, by)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     labelled = len(scenarios) > 1 or bool(config)
@@ -155,25 +158,20 @@ def compare(
     folder = result_folder(out, f"{Path(scenarios[0]).stem}-compared", replace=replace)
     ready(engine)
     if engine == "compiled":
-        largest = max(
-            given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
-        )
+        largest = max(given, key=lambda one: sum(map(one.scenario.gpus, one.scenario.pools)))
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
     kept = False if no_store else store
     picked = None
-    if pick_best is not None:
-        from sim.studies.selection import PILOT
-
+    if apart is not None:
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            most, apart = max(at_most, PILOT), difference_of(pick_best, by)
-            picked = sim.pick_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
+            picked = sim.pick_best(given, apart=apart, by=by, most=max(at_most, PILOT), store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = sim.compare(
             given if labelled else given[0].scenario,
             None if labelled else names,
             seeds=seeds,
             by=by,
-            until=None if until_precise is None else a_share("--until-precise", until_precise),
+            until=until,
             most=at_most,
             engine=engine,
             store=kept,
