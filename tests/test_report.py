@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
+from sim.cli.places import write_page
 from sim.policies.access import Waitlist
 from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
 from sim.policies.shedding import QueueBound
 from sim.profile.profile import profile_from
-from sim.report import render, tables, words, write
+from sim.report import render, tables, words
 from sim.report.page import parts
 from sim.report.ranking import ranking
 from sim.results.metrics import outcomes
@@ -293,8 +294,8 @@ def test_the_same_runs_give_the_same_page(run, html):
 
 def test_a_page_is_written_whole_over_an_old_one(tmp_path):
     path = tmp_path / "new folder" / "report.html"
-    write("first", path)
-    assert write("secönd", path) == path
+    write_page("first", path)
+    assert write_page("secönd", path) == path
     assert path.read_text(encoding="utf-8") == "secönd"
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 

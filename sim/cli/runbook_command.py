@@ -150,7 +150,7 @@ def shadow(
     answered as they come. Nothing is sent anywhere. The playbook's dates are those of the scenario: --set start=...
     """
     from sim.engine.simulate import chosen
-    from sim.report.shadow_words import caveat, lines
+    from sim.report.shadow_words import caveat, instant, lines
     from sim.results.gateway_readings import readings_in
     from sim.results.run import decision_table
     from sim.studies.shadow import shadow as look
@@ -164,6 +164,9 @@ def shadow(
         rows += looked.rows
         for line in lines(loaded, steps, looked):
             console.print_line(line)
+    if not ticks:
+        message = "all metrics are from before the start of the scenario"
+        raise BadInput(message, file=metrics, key="start", value=instant(loaded, 0.0), expected="--set start=...")
     if out is not None:
         save_table(decision_table(rows), out, "Decisions")
     for line in caveat(loaded, steps, ticks, len(rows)):

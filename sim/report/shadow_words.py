@@ -5,7 +5,6 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from sim.errors import BadInput
 from sim.model.controls import UNSET
 from sim.policies.playbook import KINDS, Step
 from sim.report import words
@@ -65,13 +64,10 @@ def instant(scenario: Scenario, seconds: float) -> str:
 
 
 def caveat(scenario: Scenario, steps: Sequence[Step], ticks: list[float], decisions: int) -> list[str]:
-    """What was looked at, and what shadow mode cannot know. Raises BadInput where no reading was looked at.
+    """What was looked at, and what shadow mode cannot know.
 
     steps: those of the playbook; decisions: how many of its knobs were turned.
     """
-    if not ticks:
-        message = "all metrics are from before the start of the scenario"
-        raise BadInput(message, key="start", value=instant(scenario, 0.0), expected="--set start=...")
     gaps = sorted(later - earlier for earlier, later in pairwise(ticks))
     typical = gaps[len(gaps) // 2] if gaps else scenario.control_tick
     found = [
