@@ -12,8 +12,9 @@ import pandas as pd
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
 from sim.policies.base import ABSENT
+from sim.results.log_tables import DECIDED, names
 from sim.results.manifest import FORMAT
-from sim.results.run import DECIDED, Run, names
+from sim.results.run import Run
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"

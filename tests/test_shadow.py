@@ -12,8 +12,8 @@ from sim.model.knobs import knob_called
 from sim.report.shadow_words import NO_STEPS, NONE_MADE, NOT_DONE, caveat, lines
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Reading, Readings, readings
+from sim.results.log_tables import decision_table
 from sim.results.metrics import recorded
-from sim.results.run import decision_table
 from sim.results.timeline import ATTEMPTS, IN_TIME
 from sim.studies.shadow import shadow, with_telemetry
 

@@ -152,7 +152,7 @@ def shadow(
     from sim.engine.simulate import chosen
     from sim.report.shadow_words import caveat, instant, lines
     from sim.results.gateway_readings import readings_in
-    from sim.results.run import decision_table
+    from sim.results.log_tables import decision_table
     from sim.studies.shadow import shadow as look
 
     refuse_file(out)
