@@ -145,9 +145,9 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
         of_label = table[table["playbook"] == label].set_index("metric").to_dict("index")
         for metric, title in shown_in.items():
             row = of_label[metric]
-            cells, ends = [words.figure(metric, row[when]) for when in ("then", "now")], ("difference", "low", "high")
-            unit = unit_of(metric)
-            apart = words.interval(*(row[end] for end in ends), "number" if unit == "seconds" else unit, signed=True)
+            cells, counted = [words.figure(metric, row[when]) for when in ("then", "now")], unit_of(metric)
+            unit: words.Unit = "number" if counted == "seconds" else counted
+            apart = words.interval(row["difference"], row["low"], row["high"], unit, signed=True)
             if metric == "p95_latency":
                 apart = apart.replace("\n", " s\n", 1) if "\n" in apart else f"{apart} s"
                 if not (math.isfinite(row["now"]) and math.isfinite(row["then"])):

@@ -105,5 +105,5 @@ def interval(mean: float, low: float, high: float, unit: Unit = "number", *, sig
     return f"{written(mean)}{after}{bounds}"
 
 
-def in_points(share: float) -> str:
-    return amount(100.0 * share)
+def in_points(number: float) -> str:
+    return amount(100.0 * number)
