@@ -94,16 +94,15 @@ def interval(mean: float, low: float, high: float, unit: Unit = "number", *, sig
         if unit == "dollars":
             return "not known"
         return "never" if mean > 0 else "none"
-    write, after = (usd, "") if unit == "dollars" else (amount, "")
+    after = ""
     if unit == "share":
-        write, after = (in_points, " points") if signed else (percentage, " %")
+        after = " points" if signed else " %"
 
     def written(number: float) -> str:
-        return ("+" if signed and number > 0 else "") + write(number)
+        if unit == "share" and not signed:
+            return percentage(number)
+        text = usd(number) if unit == "dollars" else amount(100.0 * number if unit == "share" else number)
+        return f"+{text}" if signed and number > 0 else text
 
     bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
     return f"{written(mean)}{after}{bounds}"
-
-
-def in_points(number: float) -> str:
-    return amount(100.0 * number)
