@@ -238,8 +238,10 @@ def compared(
         first = of_saved(name) or next(iter(scenario.playbooks))
         every = wanted or ([first] if several or of_saved(name) else list(scenario.playbooks))
         stem = Path(name).stem
-        labels = {p: p if not several else stem if len(every) == 1 else f"{stem}, {p}" for p in every}
-        found += [Configuration(labels[p], scenario, p) for p in every]
+        labels = [f"{stem}, {playbook}" for playbook in every] if several else every
+        if several and len(every) == 1:
+            labels = [stem]
+        found += [Configuration(label, scenario, playbook) for label, playbook in zip(labels, every, strict=True)]
     for text in config:
         first_wanted = wanted[0] if wanted else None
         one = read_configuration(text, scenarios[0], override=override, sets=sets, playbook=first_wanted)

@@ -28,9 +28,10 @@ def lines(scenario: Scenario, steps: Sequence[Step], looked: Looked) -> list[str
     every = len(scenario.tiers) * len(scenario.features)
     found, when = [], instant(scenario, looked.seen.now)
     for (policy, knob, old, new), names in groups.items():
-        whom = "" if names == [""] else " for everybody" if len(names) == every else f" for {', '.join(names)}"
+        whom = " for everybody" if len(names) == every else f" for {', '.join(names)}"
         values = " -> ".join(words.full_knob(knob, value) for value in (old, new))
-        found.append(f"{when}  {policy}: {knob}{whom} {values}  ({why(policy, steps, turned, looked)})")
+        of = knob if names == [""] else f"{knob}{whom}"
+        found.append(f"{when}  {policy}: {of} {values}  ({why(policy, steps, turned, looked)})")
     return found
 
 
