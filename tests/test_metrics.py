@@ -51,7 +51,7 @@ def test_intents_are_found_once_for_a_run_and_a_table_of_them_is_the_callers_own
     first = intents(run)
     first["latency"] = 99.0
     assert intents(run)["latency"].tolist() == [2.0, 2.0]
-    assert len(run.wishes) == 1
+    assert list(run.found) == ["intents"]
 
 
 # What became of a wish.

@@ -93,7 +93,7 @@ def test_an_earlier_result_is_put_back_when_the_new_one_cannot_be_saved(here, mo
     call(*QUICK)
     before = (here / "r/manifest.json").read_text()
     with monkeypatch.context() as full:
-        full.setattr("pandas.DataFrame.to_parquet", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+        full.setattr("pyarrow.parquet.write_table", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
         with pytest.raises(BadInput, match="cannot be written"):
             call(*QUICK, "--replace", "--seed", "2")
     assert (here / "r/manifest.json").read_text() == before
@@ -159,7 +159,7 @@ def test_a_file_is_written_through_a_link_and_never_in_its_place(here):
 
 def result(folder: Path) -> Path:
     folder.mkdir()
-    (folder / "manifest.json").write_text(json.dumps({"format": "meltpoint-run/5"}))
+    (folder / "manifest.json").write_text(json.dumps({"format": "meltpoint-run/6"}))
     return folder
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from sim.engine.simulate import simulate
@@ -63,7 +64,7 @@ def test_a_run_in_which_nobody_came_comes_back_too(policies, tmp_path):
 
 def test_the_manifest_is_plain_json_that_makes_the_run_again(run, tmp_path):
     manifest = json.loads((run.save(tmp_path / "one") / "manifest.json").read_text())
-    assert manifest["format"] == "meltpoint-run/5"
+    assert manifest["format"] == "meltpoint-run/6"
     assert manifest["seed"] == 1
     assert manifest["scenario"] == run.manifest["scenario"]
     assert {"python", "simpy", "numpy", "numba", "pandas"} <= set(manifest["versions"])
@@ -107,12 +108,12 @@ def test_a_file_in_the_way_is_bad_input(run, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [KeyboardInterrupt, OSError("no space left")], ids=["interrupted", "disk full"])
-@pytest.mark.parametrize("where", ["to_parquet", "write_array", "write_text", "rename"])
+@pytest.mark.parametrize("where", ["write_table", "write_array", "write_text", "rename"])
 def test_a_save_that_is_cut_short_leaves_nothing_behind(run, tmp_path, monkeypatch, wrong, where):
     def cut_short(*args, **kwargs):
         raise wrong
 
-    owners = {"to_parquet": pd.DataFrame, "write_array": np.lib.format}
+    owners = {"write_table": pq, "write_array": np.lib.format}
     monkeypatch.setattr(owners.get(where, Path), where, cut_short)
     with pytest.raises((KeyboardInterrupt, OSError, BadInput)):
         run.save(tmp_path / "one")

@@ -214,10 +214,10 @@ def test_a_run_without_the_file_of_a_table_is_refused(folder):
     assert refused(folder).key == "files"
 
 
-@pytest.mark.parametrize("facts", [{}, {"format": "meltpoint-run/3"}, {"format": ["meltpoint-run/5"]}, [], 1])
+@pytest.mark.parametrize("facts", [{}, {"format": "meltpoint-run/3"}, {"format": ["meltpoint-run/6"]}, [], 1])
 def test_a_manifest_of_another_format_is_refused(tmp_path, facts):
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
-    assert refused(tmp_path).expected == "meltpoint-run/5"
+    assert refused(tmp_path).expected == "meltpoint-run/6"
 
 
 def test_a_folder_that_is_not_there_is_named_as_that(tmp_path):

@@ -25,8 +25,14 @@ def power_by_hour(run: Run, window: Window = None) -> pd.DataFrame:
     hours: how long the row lasts, below 1 at the ends of the run. Without every row of the run, the energy of its busy
     GPUs is spread over the hours as their busy time is. nan where a profile that was used has no power figures.
     """
+    if window is None:
+        return run.once("power", lambda: power_between(run, hour_edges(run, window_of(run, None)))).copy()
+    return power_between(run, hour_edges(run, window_of(run, window)))
+
+
+def power_between(run: Run, edges: Floats) -> pd.DataFrame:
+    """The same, with one row between each edge and the next."""
     facts = footprint_of(run)
-    edges = hour_edges(run, window_of(run, window))
     joules = busy_joules(run, edges) + idle_joules(run, edges)
     hours = np.diff(edges) / HOUR
     it_kw = joules / JOULES / hours * facts.server_overhead / run.scale

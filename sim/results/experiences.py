@@ -57,9 +57,12 @@ def of_rows(run: Run, tariffs: dict[str, Tariff], wishes: pd.DataFrame) -> dict[
     asked = wishes["user"].to_numpy()
     lost, in_time = (wishes["outcome"] == LOST).to_numpy(), wishes["in_time"].to_numpy()
     late = wishes["decided"].to_numpy() & ~in_time & ~lost
-    quality = looked_up(wishes["feature"], dict(zip(run.manifest["features"], qualities(run), strict=True)))
-    good = in_time * np.where(wishes["degraded"], quality, 1.0)
-    met = [np.bincount(asked, part, len(users)) for part in (lost, late, good)]
+    cheaper = np.flatnonzero(in_time & wishes["degraded"].to_numpy())  # images that are only partly as good
+    quality = looked_up(
+        wishes["feature"].iloc[cheaper], dict(zip(run.manifest["features"], qualities(run), strict=True))
+    )
+    met = [np.bincount(asked[np.flatnonzero(part)], minlength=len(users)) for part in (lost, late, in_time)]
+    met[-1] = met[-1] - np.bincount(asked[cheaper], 1 - quality, len(users))
     newcomer, admitted = users["newcomer"].to_numpy(bool), users["admitted"].to_numpy(float)
     tier_of = users["tier"].cat.set_categories(list(tariffs)).cat.codes.to_numpy()
     inside = ~newcomer | ~np.isnan(admitted)

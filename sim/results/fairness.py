@@ -30,7 +30,7 @@ def fairness(run: Run) -> pd.DataFrame | None:
     number = requests["user"].to_numpy()
     most = int(max(users["user"].max(), number.max(initial=0))) + 1
     at = users["user"].to_numpy()
-    asked, images = (np.bincount(number[mask], minlength=most)[at] for mask in (first, served))
+    asked, images = (np.bincount(number[np.flatnonzero(mask)], minlength=most)[at] for mask in (first, served))
     shut_out = users["newcomer"].to_numpy() & users["admitted"].isna().to_numpy()
     shut_out &= users["arrives"].to_numpy() < run.horizon
     counts = (asked > 0) | shut_out

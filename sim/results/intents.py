@@ -1,6 +1,7 @@
 """The request table read in two ways: one row per attempt, and one row per intent, that is per image wanted."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sim.results.run import Run
 
 Window = tuple[float, float] | None
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 LOST = "lost"
 
@@ -43,13 +45,10 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
 
     Columns: user, ask, tier, feature, wanted (first arrival), attempts, outcome (served, lost, unfinished), reason
     (why the last attempt was refused), degraded, latency (wanted to image; inf where there was none), slo, in_time,
-    decided (False where the horizon came too early to tell), images. The window is on `wanted`. They are found once
-    per run: a verdict and its report ask five times.
+    decided (False where the horizon came too early to tell), images. The window is on `wanted`.
     """
     rows = every_row(run)
-    if not run.wishes:
-        run.wishes.append(found_intents(run, rows))
-    table = run.wishes[0]
+    table = run.once("intents", lambda: found_intents(run, rows))
     begin, end = window_of(run, window)
     if begin <= 0 and end >= run.horizon:
         return table.copy(deep=False)
@@ -57,31 +56,31 @@ def intents(run: Run, window: Window = None) -> pd.DataFrame:
 
 
 def found_intents(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    first, last = ends_of_intents(rows)
-    ending = served_or_last(rows, first, last)
-    outcome, retry = rows["outcome"].array[ending], rows["retry"].to_numpy()[last]
+    first, last, ending = ends_of_intents(rows)
+    outcome, asked = rows["outcome"].array[ending], rows["asked"].array[first]
+    asks = {name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")}
     wanted = rows["arrived"].to_numpy()[first]
     served = np.asarray(outcome == SERVED)
-    pending = ~served & (np.asarray(outcome == UNFINISHED) | retry)
-    latency = np.where(served, rows["finished"].to_numpy()[ending] - wanted, math.inf)
-    slo = looked_up(pd.Series(rows["feature"].array[first]), {n: f["slo"] for n, f in run.manifest["features"].items()})
-    asked = pd.Series(rows["asked"].array[first])
-    images = looked_up(asked, {n: s["images"] for n, s in run.manifest["specs"].items()})
+    pending = ~served & (np.asarray(outcome == UNFINISHED) | rows["retry"].to_numpy()[last])
+    latency = rows["finished"].to_numpy()[ending]
+    latency -= wanted
+    latency[~served] = math.inf
+    slo = looked_up(asks["feature"], {n: f["slo"] for n, f in run.manifest["features"].items()})
     return pd.DataFrame(
         {
-            **{name: rows[name].array[first] for name in ("user", "ask", "tier", "feature")},
+            **asks,
             "wanted": wanted,
             "reason": rows["reason"].array[last],
             "attempts": rows["attempt"].to_numpy()[last] + 1,
             "outcome": pd.Categorical.from_codes(
-                np.where(served, 0, np.where(pending, 2, 1)), pd.Index([SERVED, LOST, UNFINISHED])
+                1 - served.view(np.int8) + pending.view(np.int8), pd.Index([SERVED, LOST, UNFINISHED])
             ),
             "degraded": served & (rows["level"].to_numpy()[ending] > 0),
             "latency": latency,
             "slo": slo,
             "in_time": served & (latency <= slo) & ~lagging(run, rows, wanted, ending),
-            "decided": served | ~pending | (run.horizon - wanted > slo),
-            "images": images.astype(int),
+            "decided": ~pending | (run.horizon - wanted > slo),
+            "images": looked_up(asked, {n: s["images"] for n, s in run.manifest["specs"].items()}, missing=0),
         },
         copy=False,
     )
@@ -114,31 +113,27 @@ def lagging(run: Run, rows: pd.DataFrame, since: Floats, places: Any = slice(Non
     return found
 
 
-def ends_of_intents(rows: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where in the request table each intent's first and last attempts stand, in order of the first."""
+def ends_of_intents(rows: pd.DataFrame) -> tuple[Places, Places, Places]:
+    """Where in the request table each intent's first and last attempts stand, and the one that decides it.
+
+    That is its served attempt (an earlier one, where images are delivered late), or its last. In order of the first.
+    """
     to_first = rows["first"].to_numpy()
     numbers = np.arange(len(rows), dtype=to_first.dtype)
-    last = np.empty(len(rows), dtype=np.intp)
-    last[to_first] = numbers  # of those with the same first, the last stays
-    first = np.flatnonzero(to_first == numbers)
-    return first, last[first]
-
-
-def served_or_last(rows: pd.DataFrame, first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Where each intent's served attempt stands (an earlier one, where images are delivered late), or its last."""
-    served = np.flatnonzero(rows["outcome"] == SERVED)
     ending = np.empty(len(rows), dtype=np.intp)
-    ending[first] = last
-    ending[rows["first"].to_numpy()[served]] = served
-    return ending[first]
+    ending[to_first] = numbers  # of those with the same first, the last stays
+    first = np.flatnonzero(to_first == numbers)
+    last = ending[first]
+    served = np.flatnonzero(rows["outcome"] == SERVED)
+    ending[to_first[served]] = served
+    return first, last, ending[first]
 
 
-def looked_up(names: pd.Series, figures: dict[str, float]) -> Floats:
-    """A figure for each row by its name: each of a few names is looked up once, not once a row."""
-    if not isinstance(names.dtype, pd.CategoricalDtype):
-        names = names.astype("category")
-    known = np.array([figures.get(str(name), math.nan) for name in names.cat.categories] + [math.nan])
-    return known[names.cat.codes.to_numpy()]
+def looked_up(names: pd.Series | pd.Categorical, figures: Mapping[str, float], missing: float = math.nan) -> Floats:
+    """A figure for each row by its name: each of a few names is looked up once, not once per row."""
+    found = pd.Categorical(names)
+    known = np.array([figures.get(str(name), missing) for name in found.categories] + [missing])
+    return known[found.codes]
 
 
 def was_granted(rows: pd.DataFrame) -> "pd.Series[bool]":

@@ -54,9 +54,9 @@ def latency_samples(
     """The values behind latencies(), with the group of each (None: of one group)."""
     attempts = attempts_in(run, window)
     wishes = intents(run, window) if wishes is None else wishes
-    served = np.asarray(attempts["outcome"].cat.codes == OUTCOMES.index(SERVED))
+    served = np.flatnonzero(attempts["outcome"].cat.codes == OUTCOMES.index(SERVED))  # places: quicker than a mask
     arrived, started, finished = (attempts[name].to_numpy()[served] for name in ("arrived", "started", "finished"))
-    decided = wishes["decided"].to_numpy()
+    decided = np.flatnonzero(wishes["decided"])
     of_served = None if by is None else attempts[by].array[served]
     of_wishes = None if by is None else wishes[by].array[decided]
     found = {
@@ -75,7 +75,7 @@ def samples_by_group(group_of: Any, values: Floats) -> Iterator[tuple[str, Float
         yield "all", values
         return
     for code, name in enumerate(group_of.categories):
-        mine = values[group_of.codes == code]
+        mine = values[np.flatnonzero(group_of.codes == code)]
         if len(mine):
             yield str(name), mine
 
@@ -161,7 +161,7 @@ def waits_over_time(run: Run, bins: int = BINS) -> pd.DataFrame:
 def samples(run: Run) -> dict[str, tuple[Any, Floats, Floats]]:
     """By kind of wait: the tiers, instants and seconds of its values."""
     attempts, wishes = attempts_in(run), intents(run)  # both from the warm-up on
-    served, judged = (attempts["outcome"] == SERVED).to_numpy(), wishes["decided"].to_numpy()
+    served, judged = np.flatnonzero(attempts["outcome"] == SERVED), np.flatnonzero(wishes["decided"])
     arrived, started = (attempts[name].to_numpy()[served] for name in ("arrived", "started"))
     wanted, latency = (wishes[name].to_numpy()[judged] for name in ("wanted", "latency"))
     return {

@@ -23,7 +23,7 @@ from sim.scenario.named_files import check_times
 from sim.scenario.parts import Feature, Pool, Recording
 from sim.scenario.scenario import Scenario
 
-FORMAT = "meltpoint-run/5"
+FORMAT = "meltpoint-run/6"
 
 
 def manifest_of(

@@ -17,6 +17,7 @@ Positive = Annotated[float, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Crc32 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 PEOPLE = ("came", "let_in", "lost", "invited", "churned", "everybody")
 
@@ -215,7 +216,7 @@ class TimelineFacts(Part):
 class SavedManifest(Manifest):
     """With what saving adds: the checksums of the files beside it, its own, and the categories of their columns."""
 
-    files: dict[str, Sha256]
+    files: dict[str, Crc32]
     categories: dict[str, dict[str, list[str]]]
     timeline: TimelineFacts | None = None
     sha256: Sha256

@@ -1,5 +1,6 @@
 """Run: one simulation as tables with a manifest beside them; built from the engine, saved and loaded as a folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,11 +60,17 @@ class Run:
     timeline: Timeline | None = None
     killed: pd.DataFrame = field(default_factory=lambda: killed_table({}, None, None))
     sums: dict[bytes, Timeline] = field(default_factory=dict, init=False, compare=False)  # of `metrics.counted`
-    wishes: list[pd.DataFrame] = field(default_factory=list, init=False, compare=False)  # of `intents.intents`
+    found: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, compare=False)  # by `once`
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process or a file gets: sums and intents are made again where they are asked for."""
-        return {**self.__dict__, "sums": {}, "wishes": []}
+        """What another process or a file gets: what was found from the tables is found again where it is asked for."""
+        return {**self.__dict__, "sums": {}, "found": {}}
+
+    def once(self, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A table found from these at the first call, and kept: a verdict and its report ask for some five times."""
+        if name not in self.found:
+            self.found[name] = find()
+        return self.found[name]
 
     @property
     def has_rows(self) -> bool:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from sim.errors import BadInput
 from sim.results.folder import MANIFEST, damaged, in_file, read_facts, verify, write_facts
-from sim.results.manifest_schema import Part, Sha256
+from sim.results.manifest_schema import Crc32, Part, Sha256
 from sim.results.run import Run, load_run
 from sim.studies.compare import Comparison
 from sim.studies.decide import Decision
@@ -20,9 +20,9 @@ from sim.studies.demand_multiple import Multiple
 from sim.studies.size import Size
 from sim.writing import new_folder
 
-COMPARISON, COMPARISON_FORMAT = "comparison.json", "meltpoint-comparison/1"
-SIZE, SIZE_FORMAT = "size.json", "meltpoint-size/2"
-DECISION, DECISION_FORMAT = "decision.json", "meltpoint-decision/1"
+COMPARISON, COMPARISON_FORMAT = "comparison.json", "meltpoint-comparison/2"
+SIZE, SIZE_FORMAT = "size.json", "meltpoint-size/3"
+DECISION, DECISION_FORMAT = "decision.json", "meltpoint-decision/2"
 FILES = {"table": "runs.csv"}  # of a table whose file has another name
 RUN = "run"  # the folder of the one run that a size or a decision keeps
 Kind = Literal["bool", "int64", "float64", "str"]
@@ -35,7 +35,7 @@ class Facts(Part):
     format: str
     columns: dict[str, dict[str, Kind]]
     plain: dict[str, Any]
-    files: dict[str, Sha256]
+    files: dict[str, Crc32]
     sha256: Sha256
 
 
