@@ -41,6 +41,7 @@ MANIFEST: dict[str, Any] = {
     "scenario": {},
     "behaviour": {
         "median_patience": None,
+        "impatient": False,
         "retrying": [],
         "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0},
     },
@@ -54,6 +55,9 @@ MANIFEST: dict[str, Any] = {
         "gpus": {
             "gpus": 2,
             "gpus_in_full": 2,
+            "gpus_per_replica": 1,
+            "runs": "batches",
+            "kinds": [],
             "max_batch": 1,
             "linger": 0.0,
             "dollars_per_gpu_hour": 3.6,

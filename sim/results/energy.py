@@ -43,7 +43,7 @@ def power_between(run: Run, edges: Floats) -> pd.DataFrame:
 
 
 def footprint_of(run: Run) -> Footprint:
-    """The footprint of the run's scenario, with its defaults where an older run did not know a key."""
+    """The footprint of the run's scenario."""
     return Footprint.model_validate(run.manifest["footprint"])
 
 
@@ -154,7 +154,7 @@ def energy_sentences(run: Run) -> list[str]:
 
 def origin(run: Run, key: str) -> str:
     """Where a factor of the footprint comes from."""
-    if key in (run.manifest.get("scenario", {}).get("footprint") or {}):
+    if key in (run.manifest["scenario"].get("footprint") or {}):
         return "set in the scenario"
     found = origin_of(Footprint.model_fields[key])
     assert found is not None

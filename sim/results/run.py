@@ -89,7 +89,7 @@ class Run:
     @property
     def steps(self) -> list[dict[str, Any]] | None:
         """The steps in force, as the scenario writes them; None for a playbook that is not in it."""
-        document, name = self.manifest.get("scenario", {}), self.manifest["playbook"]
+        document, name = self.manifest["scenario"], self.manifest["playbook"]
         playbook = (document.get("playbooks") or {}).get(name)
         always = list(document.get("always") or [])
         return None if playbook is None and name != "none" else [*always, *(playbook or [])]
