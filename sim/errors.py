@@ -2,6 +2,8 @@
 
 from typing import Any
 
+LOADED = "what sim.load gives, like sim.load('steady')"  # in place of a scenario's name
+
 
 class BadInput(Exception):
     """Wrong input, described so that the person who wrote it can mend it.
@@ -55,3 +57,10 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same, line by line."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def refuse_other(kind: type, given: Any, expected: str) -> None:
+    """Raise BadInput where something else is given than an object of this kind."""
+    if not isinstance(given, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise BadInput(f"this takes {article} {kind.__name__}", value=given, expected=expected)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from sim import load, sentences, verdict
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.model.controls import Controls, PoolTelemetry, Telemetry
@@ -196,3 +197,20 @@ def test_what_makes_no_sense_is_refused():
     ]:
         with pytest.raises(ValidationError):
             made(**wrong)
+
+
+# The waitlist lets people in at control ticks.
+
+
+def test_a_waitlist_that_lets_in_more_people_at_once_than_gpus_can_serve_is_said_to_make_them_wait():
+    """Of 90 people together, served four at a time in 2 s each, the last waits for 44 s; of 1.5 each second, nobody."""
+    sets = {"demand": [{"kind": "steady", "rate": "4 per second"}], "warm_up": 0, "horizon": "30 min"}
+    sets |= {"playbooks": {"p": [{"policy": {"kind": "waitlist", "rate": "1.5 per second"}}]}}
+    each_minute, each_second = (simulate(load("steady", sets={**sets, "control_tick": t})) for t in ("1 min", "1 s"))
+    said = " ".join(sentences(verdict(each_minute)))
+    assert (
+        "WAITLIST IN LOTS: it lets in up to 90 people together, at each control tick (60 s), and GPUs serve 4" in said
+    )
+    assert verdict(each_minute).latency["p99"].max() == pytest.approx(46, abs=1)  # 2 s more than the wait: the image
+    assert "WAITLIST" not in " ".join(sentences(verdict(each_second)))
+    assert verdict(each_second).latency["p99"].max() < 10

@@ -58,6 +58,18 @@ def test_reserved_gpus_come_first_then_spot_then_on_demand():
     assert found["on demand"] == (pytest.approx(2 * 60), pytest.approx(120 / 3600 * 3.6))
 
 
+def test_a_gpu_that_its_vendor_takes_back_is_a_spot_one_and_those_on_demand_are_paid_on():
+    """Of one on demand and one on spot the latter is gone from 50 s on: 100 s and 50 s, where it was 50 s and 100 s."""
+    run = contracted(spot=1, fleet=[(50.0, -1)])
+    step = {"policy": {"kind": "spot", "pool": "gpus", "rate": 2.0}}
+    taken = replace(run, manifest={**run.manifest, "scenario": {"playbooks": {run.manifest["playbook"]: [step]}}})
+    assert paid(taken) == {
+        "spot": (pytest.approx(50), pytest.approx(50 / 3600 * 1.8)),
+        "on demand": (pytest.approx(100), pytest.approx(0.1)),
+    }
+    assert paid(run)["spot"][0] == pytest.approx(100), "one that an autoscaler gives up is the dearer one"
+
+
 def test_a_reserved_gpu_is_paid_for_while_it_is_out_of_service():
     found = paid(contracted(2, fleet=[(50.0, -2)]))
     assert found == {"reserved": (pytest.approx(200), pytest.approx(0.1))}

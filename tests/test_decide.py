@@ -200,6 +200,10 @@ def test_an_equal_option_is_named_as_equal():
     rich = decide(uncertain(small(), {RATE: "~ uniform(0.1, 0.2) per s"}), fleets=[20, 30], futures=4, **HERE)
     said = "No better than 30 GPUs: the losses are the same in every future, and its GPUs cost least."
     assert sentences(rich)[1] == said
+    scenario = small(playbooks={"none": [], "twin": []})
+    both = decide(uncertain(scenario, {RATE: "~ uniform(0.1, 0.2) per s"}), fleets=[20, 30], futures=4, **HERE)
+    said = "of those whose GPUs cost no more the choice is free: it and 20 GPUs with 'twin'."
+    assert sentences(both)[1].endswith(said), "the choice among 20 and 30 GPUs was free as well"
 
 
 def test_a_runner_up_whose_gpus_cost_as_much_is_named_with_what_the_futures_establish():

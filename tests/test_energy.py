@@ -1,10 +1,16 @@
 """Energy by the hour, carbon and water, against figures worked out by hand."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from sim import BadInput, load, simulate
-from sim.results.energy import energy, energy_sentences, mean_grams, power_by_hour
+from sim import BadInput, load, sentences, simulate, size, verdict
+from sim.results.energy import NOT_KNOWN, energy, energy_sentences, mean_grams, power_by_hour
+from sim.results.verdict import cost_sentence
 from sim.scenario.parts import Recording
+from sim.shipped import find
+from sim.wording import amount
 from tests.tables import MANIFEST, attempt, run_of
 
 # A busy GPU draws a kilowatt, an idle one 100 W; servers 1.5 times their GPUs, and a PUE of 1.2.
@@ -76,3 +82,15 @@ def test_sentences_say_where_each_factor_is_from():
 def test_a_profile_has_a_figure_for_every_hour(count):
     with pytest.raises(BadInput, match="grams_co2e_by_hour"):
         load("steady", sets={"horizon": "30 hours", "footprint.grams_co2e_by_hour": [1.0] * count})
+
+
+def test_without_the_watts_of_a_gpu_no_energy_carbon_or_water_is_named(tmp_path):
+    """It said "unknown MWh at the meter, unknown t CO2e" and so on, and 'size' "$10 and unknown MWh"."""
+    document = json.loads(Path(find("profiles", "two-seconds", ".json")).read_text(encoding="utf-8"))
+    del document["points"][0]["power_w"]
+    (tmp_path / "mute.json").write_text(json.dumps(document), encoding="utf-8")
+    sets = {"profiles.mute": str(tmp_path / "mute.json"), "features.image.spec.model": "mute", "horizon": "20 min"}
+    scenario = load("steady", sets=sets)
+    assert cost_sentence(verdict(simulate(scenario))).endswith(f" per image in time). {NOT_KNOWN}")
+    sized = size(scenario, "90 % in time", seeds=2, headroom=False, processes=1)
+    assert f"The run costs ${amount(sized.dollars)}. {NOT_KNOWN}" in sentences(sized)

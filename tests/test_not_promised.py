@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from sim import demand_multiple, size
+from sim import demand_multiple, load, size
 from sim.studies import size as size_module
 from sim.studies.size_words import multiple_sentences, sentences
+from sim.wording import percent
 from tests.test_size import HERE, busy
 
 
@@ -48,3 +49,17 @@ def test_requests_that_still_wait_at_the_horizon_are_named_where_a_promise_passe
     assert "STILL WAITING" in " ".join(multiple_sentences(times))
     served = size(endless, "served >= 90 % and lost <= 50 %", seeds=2, headroom=False, **HERE)
     assert "STILL WAITING" not in " ".join(sentences(served))
+
+
+def test_an_answer_that_keeps_its_promise_with_most_requests_lost_says_how_many_are_in_time():
+    """One GPU for eight of work keeps 'alive' where those who are let in are served in time: 12.5 % of all requests."""
+    bound = [{"policy": {"kind": "queue bound", "requests": 1}}]
+    sets = {"demand": [{"kind": "steady", "rate": "4 per second"}], "always": bound, "behaviour.retry.at_most": 0}
+    turned = load("steady", sets={**sets, "warm_up": 0, "horizon": "30 min"})
+    found = size(turned, "alive", seeds=3, headroom=False, **HERE)
+    assert (found.total, round(found.in_time, 2)) == (1, 0.12)
+    assert f"ONLY {percent(found.in_time)} IN TIME of all requests: the promise asks for no more." in sentences(found)
+    times = demand_multiple(turned, "alive", seeds=3, **HERE)
+    assert any(line.startswith("ONLY ") for line in multiple_sentences(times))
+    plenty = size(busy(), "p95 <= 60 s", seeds=3, headroom=False, **HERE)
+    assert not any(line.startswith("ONLY ") for line in sentences(plenty))

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 import sim
+from sim.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
 VERBS = {
@@ -72,3 +73,22 @@ def test_notebooks_take_simulations_from_the_front_door(path):
     lines = [line for cell in cells if cell.cell_type == "code" for line in cell.source.splitlines()]
     rooms = ("sim.scenario", "sim.engine", "sim.results", "sim.studies", "sim.model")
     assert not [line for line in lines if line.startswith(("from ", "import ")) and any(room in line for room in rooms)]
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS & {"simulate", "compare", "size", "sweep", "check", "decide"}))
+def test_a_name_in_place_of_a_scenario_is_refused_with_the_way_to_load_it(verb):
+    """The command takes names, Python takes what they stand for: 'str' object has no attribute 'playbooks', it said."""
+    more = {"size": ["alive"], "sweep": [{"pools.gpus.gpus": [2]}]}
+    with pytest.raises(BadInput, match=r"this takes a Scenario[\s\S]*sim\.load\('steady'\)"):
+        getattr(sim, verb)("steady", *more.get(verb, []))
+
+
+def test_other_kinds_of_arguments_are_refused_with_what_is_expected():
+    steady = sim.load("steady")
+    with pytest.raises(BadInput, match="this takes a Run"):
+        sim.verdict(steady)
+    with pytest.raises(BadInput, match=r"a list, like \[5\]"):
+        sim.sweep(steady, {"pools.gpus.gpus": 5})
+    for wrong in (lambda: sim.sweep(steady, "pools.gpus.gpus=5"), lambda: sim.uncertain("steady", {})):
+        with pytest.raises(BadInput, match="this takes a"):
+            wrong()

@@ -56,6 +56,7 @@ def test_shedding_that_ends_at_forty_minutes_must_begin_early_enough(storm):
         late = delayed(storm, "shed", begins)
         assert by_time[begins] == saved == float(recovered(simulate(late, "shed")))
     assert sentences_of(found)[0].startswith("UNTIL Wed 01 Jan 2025 09:")
+    assert "'shed' saves half of what it can; started at" in sentences_of(found)[0], "a third is lost all the same"
     assert any(said.startswith("A step ends at Wed 01 Jan 2025 09:40 UTC") for said in sentences_of(found))
 
 
@@ -74,6 +75,22 @@ def test_a_playbook_that_saves_nothing_and_a_run_that_needs_none_are_said(storm)
     assert sentences_of(rescue(useless, "p", seeds=1, by=600.0, processes=1))[0].startswith("NEVER: 'p'")
     no_spike = storm.with_(**{"demand.waves.1.times": 0})
     assert sentences_of(rescue(no_spike, "lifo", seeds=1, by=600.0, processes=1))[0].startswith("NOTHING TO SAVE")
+
+
+def test_a_service_that_is_alive_with_most_images_lost_is_not_said_to_have_nothing_lost():
+    """Two GPUs serve 1 of 4 a second, and a queue of one turns 75 % away; four turn some 50 % away."""
+    sets = {"behaviour.retry.at_most": 0, "warm_up": 0, "record": "timeline", "pools.gpus.gpus": 2}
+    more = {"more": [{"policy": {"kind": "scheduled capacity", "pool": "gpus", "gpus": 4}}]}
+    bound = [{"policy": {"kind": "queue bound", "requests": 1}}]
+    turned = load(
+        "steady",
+        sets={**sets, "demand": [{"kind": "steady", "rate": "4 per second"}], "always": bound, "playbooks": more},
+    )
+    said = sentences_of(rescue(turned, "more", seeds=1, by=3600.0, processes=1))[0]
+    assert said.startswith("NOTHING TO SAVE: the service is alive without 'more'. Even so ")
+    assert "images are lost (75" in said
+    assert "at best" in said
+    assert "--keep 95%" in said
 
 
 def outage(*, lasting: str, horizon: str, **settings):

@@ -153,3 +153,15 @@ def test_the_cost_of_images_is_an_outcome_over_all_seeds_together():
     table = sensitivity(inputs, "dollars_per_1000_images", seeds=2, store=False, processes=1)
     assert table["at_high"][0] == pytest.approx(2 * table["at_low"][0])
     assert words.figure("dollars_per_1000_images", 2.5) == "$2.5"
+
+
+def test_indices_are_explained_and_those_of_too_few_points_are_named():
+    """A share is at most 100 points apart; an effect of 135 points, scaled up to the whole range, stood there bare."""
+    step = morris(lambda places: (columns(places)[0] > 0.5).astype(float), {"x1": CUBE["x1"], "x2": CUBE["x2"]})
+    assert by_key(step, "mu_star")["x1"] == pytest.approx(1.5), "a step of 1 over two thirds of the range"
+    assert "it can exceed what the figure can" in str(sensitivity_table(step, "attainment").caption)
+    laws = {key: CUBE[key] for key in ("x1", "x2", "x3", "x4")}
+    few, many = (str(sensitivity_table(sobol(g_function, laws, size), "attainment").caption) for size in (16, 8192))
+    assert "S1: the part of the variance" in few
+    assert "TOO FEW POINTS" in few
+    assert "TOO FEW POINTS" not in many

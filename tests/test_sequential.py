@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from sim import BadInput, compare
+from sim import BadInput, compare, sentences, size
 from sim.cli.run_commands import not_alive
 from sim.results.intervals import precise_after, t_interval
 from sim.results.warm_up import mser
+from sim.studies.choice import imprecise
 from sim.studies.objectives import OBJECTIVES
 from sim.studies.selection import Race, pick_best
 from tests.random_scenarios import plain
 from tests.test_compare import overloaded
+from tests.test_size import busy
 
 STEPS = {"none": [], "closed": [{"policy": {"kind": "feature gate", "open": 0}}]}
 # A first-order recovery from 0 to 10 with noise, and the truncation found by a plain loop elsewhere.
@@ -76,10 +78,24 @@ def test_a_comparison_adds_seeds_until_it_is_precise_or_has_the_most():
     scenario = plain(playbooks=STEPS)
     wide, _ = compare(overloaded(), ["none"], seeds=3, until=0.0001, most=11, processes=1, by="attainment")
     assert wide.seeds == list(range(1, 12))
+    assert imprecise(wide, 0.0001) == [
+        "NOT AS PRECISE AS ASKED FOR after 11 seeds: 'none'; --most-seeds allows more."
+    ], "it ended at the most seeds and said nothing of it"
     one, _ = compare(overloaded(), ["none"], seeds=1, until=0.0001, most=4, processes=1, by="attainment")
     assert one.seeds == [1, 2, 3, 4]  # a single seed says nothing, so there are more
     narrow, _ = compare(scenario, ["closed"], seeds=3, until=0.02, most=100, processes=1, by="attainment")
     assert narrow.seeds == list(range(1, 9))  # nothing is served with any seed: known after three, and five ahead
+    assert imprecise(narrow, 0.02) == imprecise(narrow, None) == []
+
+
+def test_a_size_has_no_more_seeds_than_the_most_and_says_that_it_is_not_precise():
+    """It had five at a time, so 15 where 12 were the most, and said nothing of the precision."""
+    found = size(busy(), "90 % in time", seeds=4, until=1e-6, most=6, headroom=False, processes=1)
+    assert found.answer is not None
+    assert len(found.answer.margins) == 6
+    said = "NOT AS PRECISE AS ASKED FOR after 6 fresh seeds; --most-seeds allows more."
+    assert said in sentences(found)
+    assert said not in sentences(size(busy(), "90 % in time", seeds=4, headroom=False, processes=1))
 
 
 def test_the_best_playbook_is_picked_and_the_worse_one_gets_no_further_seeds():

@@ -1,10 +1,12 @@
 """A sweep has one row per point, playbook and seed, with the figures of that run, on designs that fill their space."""
 
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sim import BadInput, simulate, sweep, verdict
@@ -47,6 +49,24 @@ def test_values_are_read_as_they_are_written(text, values):
 def test_what_is_no_range_is_refused(text):
     with pytest.raises(BadInput, match="expected:"):
         read_axis("key", text)
+
+
+@pytest.mark.parametrize("design", ["latin", "sobol"])
+def test_a_number_of_values_is_refused_where_the_points_are_not_those_of_each_key(design):
+    """It was passed over: of 2..12:3 there were points at 5, 8, 10 and 11 GPUs."""
+    with pytest.raises(BadInput, match=r"3 values[\s\S]*expected: 2..12, and the number of points"):
+        points({"pools.gpus.gpus": "2..12:3"}, design)
+    assert len(points({"pools.gpus.gpus": "2..12", "demand.times": "1,2"}, design)) == 8
+
+
+def test_settings_are_printed_to_three_figures_and_keys_in_full():
+    """At 80 columns a Sobol sequence was printed as 'pools.gpus.gp…' and '0.5813176520…'."""
+    row = {"point": 0, "pools.gpus.gpus": 4250, DEMAND: 0.581317652, "playbook": "none", "seed": 1, "attainment": 0.5}
+    table = sweep_table(pd.DataFrame([row]), ["pools.gpus.gpus", DEMAND], "attainment")
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(table)
+    said = screen.file.getvalue()
+    assert {"pools.gpus.gpus", "demand.times", "4250", "0.581"} <= set(said.split())
 
 
 def test_a_grid_has_every_combination():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sim import load, simulate
+from sim.report.origins import sources
 from sim.results.money import of_service
 from sim.results.verdict import verdict
 from sim.scenario.provenance import assumed
@@ -67,6 +68,19 @@ def test_assumed_numbers_get_laws_about_what_they_are_and_laws_that_are_given_st
     assert "demand.season.weekend" in {key for key, _ in assumed(scenario.with_(**{"demand.season.weekend": 0.8}))}
     rented = scenario.with_(**{f"pools.{next(iter(scenario.pools))}.spot.gpus": 1})
     assert any(key.endswith("spot.interruptions_per_hour") for key, _ in assumed(rented))
+
+
+def test_numbers_that_a_scenario_does_not_use_are_neither_varied_nor_listed_as_assumed():
+    """Of 'steady', whose images take exactly 2 s and where nobody pays, a noise of 5 % and churn were to be doubted."""
+    steady = load("steady")
+    keys = {key for key, _ in assumed(steady)}
+    assert not {"serving.noise.cv", "tiers.free.stays", "tiers.free.churn", "tiers.free.conversion"} & keys
+    assert "serving.noise.cv" in {key for key, _ in assumed(steady.with_(**{"serving.noise.kind": "lognormal"}))}
+    paying = steady.with_(tiers={"free": {"share": 1, "price": "$20 per month"}})
+    assert "tiers.free.stays" in {key for key, _ in assumed(paying)}
+    rows = {row[0]: row[1:] for table in sources([({}, steady.document)]) for row in table.rows}
+    assert rows["serving.noise"] == ["none", "assumed", "set in the scenario"]
+    assert "serving.noise.cv" not in rows
 
 
 def test_a_decision_names_the_demand_at_which_the_larger_fleet_wins_and_runs_agree(monkeypatch):

@@ -142,12 +142,13 @@ def compare(
     meltpoint compare surge --config "double: pools.gpus.gpus=128" --config "patient: override=study"
     """
     from sim.studies.answer_folder import load_comparison, save_comparison
+    from sim.studies.choice import imprecise
     from sim.studies.earlier import in_common
     from sim.studies.selection import PILOT
 
     earlier = None if against is None else load_comparison(against)
     at_most = options.most_of(most_seeds, until_precise, pick_best)
-    until = None if until_precise is None else a_share("--until-precise", until_precise)
+    precision = None if until_precise is None else a_share("--until-precise", until_precise)
     apart = None if pick_best is None else difference_of(pick_best, by)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
@@ -171,7 +172,7 @@ def compare(
             None if labelled else names,
             seeds=seeds,
             by=by,
-            until=until,
+            until=precision,
             most=at_most,
             engine=engine,
             store=kept,
@@ -184,6 +185,8 @@ def compare(
                 save_comparison(comparison, runs, folder)
         finally:  # if the disk is full, what was found out is at least shown
             print_comparison(comparison, runs)
+            if wide := imprecise(comparison, precision):
+                say(wide)
             if picked is not None:
                 say([*picked.sentences(), *not_alive(picked.best, comparison)])
             if earlier is not None:

@@ -14,6 +14,7 @@ from sim.cli.console import INTERRUPTED, Console, name_column, say
 from sim.cli.options import key_and_text, named, parsed, scenario_of, studying
 from sim.cli.places import refuse_file, save_figure, save_table
 from sim.errors import BadInput
+from sim.wording import setting
 
 SHOWN = 40  # rows in the terminal; the file has all
 
@@ -91,10 +92,10 @@ def pairs(vary: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     takes = "--vary takes a key and its values"
     expected = "KEY=VALUES, like pools.fleet.gpus=8000..12000:5, each key once"
-    for setting in vary:
-        key, text = key_and_text(takes, setting, expected)
+    for given in vary:
+        key, text = key_and_text(takes, given, expected)
         if key in found:
-            raise BadInput(takes, value=setting, expected=expected)
+            raise BadInput(takes, value=given, expected=expected)
         found[key] = text
     return found
 
@@ -106,14 +107,16 @@ def sweep_table(table: Any, keys: list[str], metric: str) -> Table:
 
     groups = table.groupby(["point", "playbook"], sort=False)
     promised = "promise_kept" in table
-    shown = Table(*keys, "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs")
+    shown = Table(
+        *map(name_column, keys), "playbook", metric.replace("_", " "), *(["promise kept"] if promised else []), "runs"
+    )
     for (_, playbook), rows in list(groups)[:SHOWN]:
         value, bounds = words.figure(metric, mean_of(rows, metric)), interval_of(rows, metric)
         low, high = (words.figure(metric, bound) for bound in bounds)
         known = bounds[0] < bounds[1] and low != high and rows[metric].dtype != bool  # those alive are counted
         value += f" ({low} to {high})" if known else ""
         kept = [f"{int(rows['promise_kept'].sum())} of {len(rows)}"] if promised else []
-        shown.add_row(*[str(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
+        shown.add_row(*[setting(rows[key].iloc[0]) for key in keys], playbook, value, *kept, str(len(rows)))
     if len(groups) > SHOWN:
         shown.caption = f"{SHOWN} of {len(groups):,} rows; --out writes all"
     return shown
@@ -130,7 +133,9 @@ def tune(
         ),
     ],
     by: Annotated[str, Option(help="What to improve: images, people, attainment, cost or money.")] = "images",
-    promise: Annotated[str | None, Option(help="A promise that the answer must keep, as in 'meltpoint size'.")] = None,
+    promise: Annotated[
+        str | None, Option(help="What the answer must keep; the scenario's promises, or 'alive', if not given.")
+    ] = None,
     trials: Annotated[int, Option(min=2, help="Settings tried, the untuned one first.")] = 30,
     seeds: Annotated[int, Option(min=1, help="Runs of each trial.")] = 5,
     fresh: Annotated[int, Option(min=3, help="Runs that score the answer, with seeds the search never saw.")] = 10,
@@ -147,7 +152,7 @@ def tune(
     Optuna's TPE proposes settings within the bounds; the best that keeps the promise is run again with seeds that the
     search never saw, against the untuned playbook:
 
-    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90% --promise alive
+    meltpoint tune retry-storm --playbook shed --vary 0.share=20%..90%
     """
 
     refuse_file(out)
@@ -232,6 +237,9 @@ def sensitivity(
         save_figure(tornado_figure(table, metric), figure)
 
 
+WIDE = 0.1  # of an interval of Sobol's index, to each side: then ranks may be chance
+
+
 def sensitivity_table(table: Any, metric: str) -> Table:
     """One row per input that matters, the most important first; those that do not in the caption."""
     from sim.report import words
@@ -259,6 +267,15 @@ def sensitivity_table(table: Any, metric: str) -> Table:
         found.add_row(row["key"] + mark, *between, *cells)
     notes = ["* not monotone: the base lies outside both ends."] if " *" in str([*found.columns[0].cells]) else []
     notes += [f"Nothing changes with: {', '.join(nothing)}."] if nothing else []
+    if "mu_star" in table:
+        notes.append(
+            "mu*: the mean size of the effects of an input, by which they are ranked; mu: with their sign; sigma: how "
+            "much they differ. An effect is scaled up to the input's whole range, so it can exceed what the figure can."
+        )
+    if "ST" in table:
+        notes.append("S1: the part of the variance that an input explains by itself; ST: together with the others.")
+        if table[["S1_conf", "ST_conf"]].max().max() > WIDE:
+            notes.append("TOO FEW POINTS: these intervals are wide; a larger --size, a power of two, narrows them.")
     if endless:
         every = names_in_words(endless)
         notes.append(f"ENDLESS: at every setting of {every}, so it says nothing about them; try attainment.")

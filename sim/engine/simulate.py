@@ -7,7 +7,7 @@ from sim.engine.parallel import Progress
 from sim.engine.play import Settings, play
 from sim.engine.readable.service import Service
 from sim.engine.readable.users import Users
-from sim.errors import BadInput
+from sim.errors import LOADED, BadInput, refuse_other
 from sim.model.controls import Policy
 from sim.policies.playbook import Step
 from sim.results.run import Run
@@ -69,6 +69,7 @@ def simulate(
 
 def chosen(scenario: Scenario, playbook: str | Sequence[Step | Policy] | None) -> tuple[str, Sequence[Step | Policy]]:
     """The playbook's name and its steps."""
+    refuse_other(Scenario, scenario, LOADED)
     if playbook is None:
         playbook = next(iter(scenario.playbooks))
     if not isinstance(playbook, str):

@@ -24,16 +24,15 @@ from sim.studies.decide_words import (
     written,
 )
 from sim.studies.demand_multiple import Multiple
-from sim.studies.promise_findings import kept_out
 from sim.studies.size import VERIFY, Size
 from sim.studies.size_words import (
     best_of,
     multiple_sentences,
     not_about,
     of_kinds,
+    passed_over,
     savings,
     sentences,
-    unfinished,
     verdict_words,
 )
 from sim.wording import amount, in_gpus, percent
@@ -54,15 +53,15 @@ def size_parts(found: list[Size], run: Run) -> list[Part]:
     best = best_of(found)
     said = sentences(best)
     several = sorted({one.runs for one in found}, reverse=True)
-    passed_over = [*unfinished(best.open_end), *kept_out(best.kept_out), *not_about(best)] if best.gpus else []
-    blocks: list[Block] = [Lines([said[0], *passed_over, *to_do(best, run), *runner_up_size(best, found)], "answer")]
+    besides = [*passed_over(best), *not_about(best)] if best.gpus else []
+    blocks: list[Block] = [Lines([said[0], *besides, *to_do(best, run), *runner_up_size(best, found)], "answer")]
     if any(len(one.table) for one in found):
         blocks.append(curve(found, best))
     for share in several if len(found) > 1 else []:
         of_share = [one for one in found if one.runs == share]
         title = f"The smallest fleets, in {percent(share)} of runs"
         blocks.append(savings_table(savings(of_share), of_share[0].label, title))
-    blocks += [Lines([line for line in said[1:] if line not in passed_over], "list", RESTS), Blanks()]
+    blocks += [Lines([line for line in said[1:] if line not in besides], "list", RESTS), Blanks()]
     return [Part("answer", "The answer", blocks), looked_at([one for one in found if len(one.table)])]
 
 

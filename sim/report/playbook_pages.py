@@ -75,6 +75,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
     """The few figures that a planner looks for first."""
     things = image_or_chat(v.run).replace("image", "images").replace("chat", "chats")
     first = min((pool.first_saturated for pool in v.pools if pool.saturated), default=float("nan"))
+    tonnes = words.known(v.full(v.energy["kg_co2e"]) / 1000, " t CO2e")
     saturated = "no pool saturates" if math.isnan(first) else f"after the start; from {words.instant(v.run, first)}"
     if from_warm_up(v.run, first):
         saturated = f"after the start, when the warm-up ends, or earlier: {words.instant(v.run, first)}"
@@ -84,7 +85,7 @@ def highlights(v: Verdict) -> list[tuple[str, str, str]]:
         ("p95 latency", words.seconds(v.latency_of_all("p95")), "of all requests, served or not"),
         ("saturation", words.seconds(first), saturated),
         peak_load(v, max(v.pools, key=lambda pool: pool.peak_load)),
-        ("cost", words.dollars(v.dollars), f"{words.known(v.full(v.energy['kg_co2e']) / 1000)} t CO2e"),
+        ("cost", words.dollars(v.dollars), f"of all GPUs, with {tonnes}" if tonnes != "not known" else "of all GPUs"),
     ]
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from sim.policies.base import ABSENT
 from sim.results.intents import Floats, Window, window_of
-from sim.results.metrics import features_of, paid, pool_timeline
+from sim.results.metrics import capacity, features_of, in_state, paid, pool_timeline
 from sim.results.run import Run
 from sim.scenario.serving_options import BATCHES
 from sim.wording import duration, in_gpus
@@ -47,18 +48,22 @@ def bill(run: Run, window: Window = None) -> pd.DataFrame:
     """GPU-hours paid and dollars, one row per pool and kind of contract that was used, for the whole service.
 
     Reserved GPUs are paid for all the time, even where fewer are in service. Of the others that are paid, spot GPUs
-    come first; the rest is on demand. Each of several kinds of GPU in a pool has contracts of its own.
+    come first, apart from those that their vendor has taken back; the rest is on demand. Each of several kinds of GPU
+    in a pool has contracts of its own.
     """
     rows = []
     for pool, facts in run.manifest["pools"].items():
-        gpus, hours = gpus_paid(run, pool, window_of(run, window))
-        for of, some in by_kind(facts, gpus):
+        edges = changes_of(run, pool, window_of(run, window))
+        hours = np.diff(edges) / HOUR
+        back = taken_back(run, pool, edges)
+        for of, some in by_kind(facts, gpus_paid(run, pool, edges)):
             terms = contracts_of(of)
             beyond = np.maximum(some - terms.reserved, 0.0)
+            spot = np.maximum(terms.spot - np.minimum(back, np.maximum(of["gpus_in_full"] - some, 0.0)), 0.0)
             used = {
                 "reserved": terms.reserved * hours.sum(),
-                "spot": float(np.minimum(beyond, terms.spot) @ hours),
-                "on demand": float(np.maximum(beyond - terms.spot, 0.0) @ hours),
+                "spot": float(np.minimum(beyond, spot) @ hours),
+                "on demand": float(np.maximum(beyond - spot, 0.0) @ hours),
             }
             said = f", {of['kind']}" if "kind" in of else ""
             rows += [(pool, kind + said, used[kind], terms.prices[kind]) for kind in KINDS if used[kind] > 0]
@@ -80,15 +85,27 @@ def by_kind(facts: dict[str, Any], gpus: Floats) -> list[tuple[dict[str, Any], F
     return found
 
 
-def gpus_paid(run: Run, pool: str, span: tuple[float, float]) -> tuple[Floats, Floats]:
-    """GPUs of the whole service that are paid in a pool between its changes, and for how many hours each number lasts.
+def changes_of(run: Run, pool: str, span: tuple[float, float]) -> Floats:
+    """The instants in a span at which a pool's fleet changes, and its two ends."""
+    times = run.fleet.loc[run.fleet["pool"] == pool, "time"].to_numpy(float)
+    return np.unique(np.concatenate([span, times[(times > span[0]) & (times < span[1])]]))
+
+
+def gpus_paid(run: Run, pool: str, edges: Floats) -> Floats:
+    """GPUs of the whole service that are paid in a pool between its changes.
 
     These are the GPUs in service, and the absent ones that the pool's `pays` names.
     """
-    times = run.fleet.loc[run.fleet["pool"] == pool, "time"].to_numpy(float)
-    edges = np.unique(np.concatenate([span, times[(times > span[0]) & (times < span[1])]]))
-    widths = np.diff(edges)
-    return paid(run, pool, edges) / widths / run.scale, widths / HOUR
+    return paid(run, pool, edges) / np.diff(edges) / run.scale
+
+
+def taken_back(run: Run, pool: str, edges: Floats) -> Floats:
+    """GPUs of the whole service that the policy `spot` has taken back: the pool's own that are nowhere else."""
+    if spot_rate_in_force(run, pool) is None:
+        return np.zeros(len(edges) - 1)
+    somewhere = capacity(run, pool, edges) + sum(in_state(run, pool, state, edges) for state in ABSENT)
+    own = run.manifest["pools"][pool]["gpus_in_full"]
+    return np.maximum(own - somewhere / np.diff(edges) / run.scale, 0.0)
 
 
 def busy_gpus(run: Run, pool: str) -> Floats:

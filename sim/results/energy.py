@@ -16,6 +16,7 @@ from sim.schema import origin_of
 from sim.wording import amount
 
 HOUR, DAY, JOULES = 3600.0, 86400.0, 3.6e6  # JOULES of a kWh
+NOT_KNOWN = "Energy is not known: a profile that was used has no power figures."
 
 
 def power_by_hour(run: Run, window: Window = None) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def energy_sentences(run: Run) -> list[str]:
     """Power at the meter, CO2e and water of the whole service."""
     power, used, facts = power_by_hour(run), energy(run), footprint_of(run)
     if not math.isfinite(used["kwh"]):
-        return ["Energy is not known: a profile that was used has no power figures."]
+        return [NOT_KNOWN]
     hours, kw = power["hours"].to_numpy(float), power["kw"].to_numpy(float)
     peak, mean = float(power.index.to_numpy(float)[kw.argmax()]), float(kw @ hours) / float(hours.sum())
     full = {name: value / run.scale for name, value in used.items()}

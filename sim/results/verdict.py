@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from sim.demand.sources import seconds_after
+from sim.errors import refuse_other
+from sim.model.knobs import SIGNUP_RATE
 from sim.policies.base import ABSENT
 from sim.results.costs import dollars, gpu_hours
 from sim.results.counting import timeline_of
-from sim.results.energy import energy
+from sim.results.energy import NOT_KNOWN, energy
 from sim.results.intents import Floats, intents, window_of
 from sim.results.latencies import latencies, latency_sentence
 from sim.results.metrics import bins, counted, default_bin, images_in_time, outcomes, recorded, refused_by
@@ -25,8 +27,9 @@ from sim.results.run import Run
 from sim.results.storms import Stay, stay_warning, stays
 from sim.results.timeline import ERROR, IMAGES, JUDGED, KEPT
 from sim.results.warm_up import warm_up_sentences
+from sim.scenario.fields import ScenarioFields
 from sim.scenario.slices import FEW_GPUS, as_ratio
-from sim.units import instant
+from sim.units import instant, seconds
 from sim.wording import amount, duration, in_gpus, percent
 
 
@@ -91,6 +94,7 @@ def verdict(run: Run, unlimited: Run | None = None) -> Verdict:
 
     unlimited: a run of the same scenario and seed with simulate(..., unlimited=True), which measures the offered load.
     """
+    refuse_other(Run, run, "what sim.simulate(scenario) or sim.load_run(folder) gives")
     run = run if unlimited is None else with_offered_load(run, unlimited)
     begin, end = span = window_of(run, None)
     whole = run_in_bins(run)
@@ -229,9 +233,11 @@ def cost_sentence(v: Verdict) -> str:
     absent = "".join(f", {amount(v.full(hours[n]))} {n.replace('_', ' ')}" for n in ABSENT if hours[n] > 0)
     due = f" and {amount(v.full(hours['paid']))} paid{absent}" if absent else ""
     price = each(v.dollars_per_image, image_or_chat(v.run))
+    spent = f"{total} GPU-hour{'' if total == '1' else 's'} in service ({shares}){due}, ${amount(v.dollars)} ({price})"
+    if math.isnan(v.energy["kwh"]):
+        return f"{spent}. {NOT_KNOWN}"
     return (
-        f"{total} GPU-hour{'' if total == '1' else 's'} in service ({shares}){due}, ${amount(v.dollars)} "
-        f"({price}), {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
+        f"{spent}, {amount(v.full(v.energy['kwh']) / 1000)} MWh at the meter, "
         f"{amount(v.full(v.energy['kg_co2e']) / 1000)} t CO2e, {amount(v.full(v.energy['litres_on_site']) / 1000)} m³ "
         f"of water on site and {amount(v.full(v.energy['litres_of_grid']) / 1000)} m³ at power plants."
     )
@@ -281,6 +287,7 @@ def warnings(v: Verdict) -> list[str]:
             "depend on where it was cut off."
         )
     found += [stay_warning(v.run, stay) for stay in v.stays]
+    found += waitlist_warnings(v)
     found += [] if v.life.alive else [*loading_warnings(v), *absent_warnings(v)]
     word = m["word_of_mouth"]
     if word is not None and word["factor"] >= 1:
@@ -295,6 +302,25 @@ def warnings(v: Verdict) -> list[str]:
             f"FROM THE TIMELINE: counts are exact; quantiles of waits are within {100 * ERROR:.1f} % of their value."
         )
     return found + slice_sentences(m) + warm_up_sentences(v.run)
+
+
+def waitlist_warnings(v: Verdict) -> list[str]:
+    """A warning where a waitlist lets in more people at a control tick than GPUs can serve at once."""
+    decisions, document = v.run.decisions, v.run.manifest["scenario"]
+    rates = decisions.loc[decisions["knob"] == SIGNUP_RATE.name, "new"]
+    stated = document.get("control_tick", ScenarioFields.model_fields["control_tick"].default)
+    tick = seconds(stated) if isinstance(stated, str) else float(stated)
+    at_once = max((rate * tick for rate in rates if math.isfinite(rate)), default=0.0)
+    room = sum(
+        pool["gpus"] // pool.get("gpus_per_replica", 1) * pool["max_batch"] for pool in v.run.manifest["pools"].values()
+    )
+    if at_once <= room:
+        return []
+    return [
+        f"WAITLIST IN LOTS: it lets in up to {amount(v.full(at_once))} people together, at each control tick "
+        f"({duration(tick)}), and GPUs serve {amount(v.full(room))} at once: part of the wait is of that. With a "
+        "shorter control_tick people come more evenly."
+    ]
 
 
 def outside_the_run(manifest: dict[str, Any]) -> list[str]:

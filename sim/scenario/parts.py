@@ -249,6 +249,11 @@ class Noise(Strict):
             raise ValueError(f"cv: a uniform law of positive numbers varies by at most {WIDEST:.4f}, expected no more")
         return self
 
+    @property
+    def varies_by_cv(self) -> bool:
+        """Whether the law depends on `cv`."""
+        return self.kind not in ("none", "exponential", "empirical")
+
     @cached_property
     def shape(self) -> float:
         """The parameter of the law, by its coefficient of variation (see sim.model.chance.noise)."""

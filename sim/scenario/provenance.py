@@ -11,11 +11,12 @@ from sim.demand.season import Season
 from sim.demand.sources import Opening
 from sim.demand.word_of_mouth import WordOfMouth
 from sim.errors import BadInput
-from sim.scenario.parts import Feature, Footprint, Pool, Serving, Tier
+from sim.scenario.parts import Feature, Footprint, Noise, Pool, Serving, Tier
 from sim.scenario.scenario import Scenario
 from sim.schema import Strict, origin_of
 from sim.wording import plain_value
 
+WORTH = (".stays", ".churn", ".churn_late", ".conversion")  # of a tier: they are only of money
 ROOMS = ("tiers", "features", "pools", "demand", "behaviour", "serving")  # of a scenario, with inputs of a run
 ONE_EACH: dict[str, type[Strict]] = {"behaviour": Behaviour, "serving": Serving, "footprint": Footprint}
 NAMED: dict[str, type[Strict]] = {"features": Feature, "pools": Pool}
@@ -86,13 +87,20 @@ def below(part: Strict, given: dict[str, Any], path: str) -> Iterator[Figure]:
     """The figures of a part and of the parts in it; given: what its author wrote."""
     for name, info in type(part).model_fields.items():
         value, here, origin = getattr(part, name), f"{path}.{name}", origin_of(info)
-        if origin is None:
+        if is_unused(value):
+            yield Figure(here, value.kind, "assumed", "set in the scenario")
+        elif origin is None:
             if isinstance(value, Strict):
                 yield from below(value, given.get(name) or {}, here)
         elif name in given:
             yield Figure(here, in_words(value), "assumed", "set in the scenario")
         else:
             yield Figure(here, in_words(value), *origin)
+
+
+def is_unused(part: Any) -> bool:
+    """Whether a part has figures that its kind does not use, like the spread of a noise of kind none."""
+    return isinstance(part, Noise) and not part.varies_by_cv
 
 
 def in_words(value: Any) -> str:
@@ -109,8 +117,8 @@ def in_words(value: Any) -> str:
 def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
     """The keys whose schema marks them assumed, with their values as a file would have them.
 
-    Without those of a pool that its operator knows, the whole numbers (GPUs of a replica, slots), and without the terms
-    of spot GPUs where it has none, or several kinds.
+    Without those of a pool that its operator knows, the whole numbers (GPUs of a replica, slots), without the terms of
+    spot GPUs where it has none, or several kinds, and without the worth of tiers where nobody pays.
     """
     found = [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
     rented = [f"pools.{name}.spot." for name, pool in scenario.pools.items() if pool.spot.gpus]
@@ -119,6 +127,7 @@ def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
         for key, value in found
         if not (key.startswith("pools.") and type(value) is int)
         and (".spot." not in key or key.startswith(tuple(rented)))
+        and (scenario.has_prices or not (key.startswith("tiers.") and key.endswith(WORTH)))
     ]
 
 
@@ -127,7 +136,7 @@ def marked(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict | list):
         for name, one in node.items() if isinstance(node, dict) else enumerate(node):
             yield from marked(one, f"{path}.{name}")
-    elif isinstance(node, Strict):
+    elif isinstance(node, Strict) and not is_unused(node):
         written = node.model_dump(mode="json", by_alias=True, warnings=False)
         for name, info in type(node).model_fields.items():
             key, origin = info.alias or name, origin_of(info)

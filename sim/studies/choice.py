@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sim.results.fairness import WHY_NOT
-from sim.results.intervals import CONFIDENCE, FEWEST, holm
+from sim.results.intervals import CONFIDENCE, FEWEST, holm, precise_after
 from sim.studies.compare import Comparison
 from sim.studies.differences import difference_of
 from sim.studies.objectives import OBJECTIVES
@@ -244,6 +244,21 @@ def against(comparison: Comparison, best: str) -> pd.DataFrame:
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high", "p"])
     return table.assign(p_holm=holm(table["p"]))
+
+
+def imprecise(comparison: Comparison, until: float | None) -> list[str]:
+    """That playbooks are known less precisely than was asked for, after the most seeds or an interrupt."""
+    objective = comparison.objective
+    wide = [
+        name
+        for name in comparison.playbooks
+        if until is not None and precise_after(comparison.runs(name)[objective.figure], until, objective.kind) is None
+    ]
+    if not wide:
+        return []
+    return [
+        f"NOT AS PRECISE AS ASKED FOR after {len(comparison.seeds)} seeds: {quoted(wide)}; --most-seeds allows more."
+    ]
 
 
 def not_established(comparison: Comparison, best: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sim.engine.simulate import chosen
-from sim.errors import BadInput
+from sim.errors import LOADED, BadInput, refuse_other
 from sim.model.controls import Policy
 from sim.policies.playbook import Step
 from sim.results.folder import MANIFEST
@@ -53,6 +53,8 @@ def configurations(given: Given, playbooks: str | Sequence[str] | None = None) -
         if playbooks is not None:
             message = "each configuration has its own playbook"
             raise BadInput(message, key="playbooks", value=playbooks, expected=EXPECTED)
+        if isinstance(given, str):
+            refuse_other(Scenario, given, LOADED)
         pairs = given.items() if isinstance(given, Mapping) else None
         rows = [(k, *(v if isinstance(v, tuple) else (v,))) for k, v in pairs] if pairs is not None else list(given)
         found = [one if isinstance(one, Configuration) else configuration(one) for one in rows]

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import pandas as pd
+
 from sim.results.intervals import FEWEST
 from sim.studies.decide import LOSSES, SAME, Decision, least
 from sim.wording import amount, in_gpus, names_in_words, percent, usd
@@ -128,6 +130,11 @@ def life(found: Decision, row: Any) -> str:
     return f"stays alive in {percent(row['alive'])} of {'futures' if found.seeds == 1 else 'runs'}{known}"
 
 
+def named(options: pd.DataFrame) -> str:
+    """Options in words."""
+    return names_in_words([str(label) for label in options["label"]])
+
+
 def runner_up(found: Decision) -> list[str]:
     """The option of the next least regret, unless its GPUs are cheaper, and whether the futures set the two apart."""
     second = found.runner_up
@@ -135,12 +142,13 @@ def runner_up(found: Decision) -> list[str]:
         return []
     row: Any = found.options.loc[second]
     if row["more_lost"] == row["more_low"] == row["more_high"] == 0:
-        others = found.options[(found.options[["more_lost", "more_low", "more_high"]] == 0).all(axis=1)]
-        equal = names_in_words([str(label) for label in others.drop(index=found.best, errors="ignore")["label"]])
-        cheapest = float(others.drop(index=found.best, errors="ignore")["dollars"].min())
-        dearer = cheapest > float(found.options["dollars"][found.best]) * (1 + SAME)
-        why = "its GPUs cost least" if dearer else "the choice between them is free"
-        return [f"No better than {equal}: the losses are the same in every future, and {why}."]
+        same = found.options[(found.options[["more_lost", "more_low", "more_high"]] == 0).all(axis=1)]
+        others = same.drop(index=found.best, errors="ignore")
+        free = others[others["dollars"] <= float(found.options["dollars"][found.best]) * (1 + SAME)]
+        why = "the choice between them is free" if len(free) == len(others) else "its GPUs cost least"
+        if 0 < len(free) < len(others):
+            why = f"of those whose GPUs cost no more the choice is free: it and {named(free)}"
+        return [f"No better than {named(others)}: the losses are the same in every future, and {why}."]
     bound = f" ({written(found, row['more_low'])} to {written(found, row['more_high'])})"
     known = bound if row["more_low"] < row["more_high"] else ""
     more = f"{written(found, row['more_lost'])} more on average{known}{unclear(found, row)}"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
 from sim.errors import BadInput
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
-from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, refuse_unusable
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, mean, refuse_unusable
 from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
 from sim.studies.runs import running
@@ -46,6 +45,7 @@ class Multiple:
     silent: bool = False  # no request was decided in any run
     open_end: float = 0.0  # of the answer's runs, as in Size
     kept_out: float = 0.0
+    in_time: float = math.nan
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
 
@@ -72,7 +72,7 @@ def demand_multiple(
     rule = Criterion(read_promise(promise, scenario), name, runs, confidence)
     first, fresh = range(1, seeds + 1), range(seeds + 1, 2 * seeds + 1)
     answer = beyond = None
-    holds, interrupted, open_end, kept_out = math.nan, False, 0.0, 0.0
+    holds, interrupted, open_end, kept_out, in_time = math.nan, False, 0.0, 0.0, math.nan
     with running(executor, processes, store, progress) as study:
         looks = Looks(study, rule)
         try:
@@ -81,8 +81,10 @@ def demand_multiple(
             answer = look_at(scenario, near, looks, fresh, "verify") if near > 0 else None
             beyond = look_at(scenario, near + 1 / FINENESS, looks, fresh, "verify")
             holds = near
-            open_end = float(np.mean([run.open_end for run in looks.seen(answer)])) if answer else 0.0
-            kept_out = float(np.mean([run.kept_out for run in looks.seen(answer)])) if answer else 0.0
+            if answer:
+                behind = looks.seen(answer)
+                open_end, kept_out = mean(run.open_end for run in behind), mean(run.kept_out for run in behind)
+                in_time = mean(run.in_time for run in behind)
         except KeyboardInterrupt:
             interrupted = True
     target = rule.promise.target
@@ -99,6 +101,7 @@ def demand_multiple(
         interrupted=interrupted,
         open_end=open_end,
         kept_out=kept_out,
+        in_time=in_time,
         silent=bool(looks.known) and not any(one.judged for _, found in looks.known.values() for one in found),
     )
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,9 +163,9 @@ def order_by(
     """When `gpus` more GPUs of a pool must be there, and be ordered, under a playbook that is in force in any case.
 
     They arrive at an instant, and serve from the next control tick; sim.studies.rescue finds the last one that saves
-    the run, to within `by` seconds, and says what is saved (`keep`). lead: how long an order takes, in words; burn_in:
-    seconds from arrival to service. lots: in which it comes, independent of each other; enough: of them, all where
-    None. Runs have all GPUs at once. Raises BadInput.
+    the run, to within `by` seconds, and says what is saved (`keep`); the people of a spike are part of the run. lead:
+    how long an order takes, in words; burn_in: seconds from arrival to service. lots: in which it comes, independent of
+    each other; enough: of them, all where None. Runs have all GPUs at once. Raises BadInput.
     """
     name = name_of(scenario, playbook)
     pools = served_pools(scenario)
@@ -188,7 +189,8 @@ def order_by(
     arrival = {"policy": {"kind": "scheduled capacity", "pool": where, "gpus": total}}
     ordered = scenario.with_(always=scenario.in_force(name), playbooks={ORDER: [arrival]})
     with working(executor, processes) as there:
-        found = rescue(ordered, ORDER, seeds=seeds, by=by, keep=keep, executor=there, progress=progress)
+        how: dict[str, Any] = {"seeds": seeds, "by": by, "keep": keep, "executor": there, "progress": progress}
+        found = rescue(ordered, ORDER, faults_only=True, **how)
         needed = not found.shares["saved"].iloc[-1] > 0.5
         known = needed and not math.isnan(found.latest)
         late = lateness(ordered, found.latest if known else 0.0, delays, seeds, there, progress)

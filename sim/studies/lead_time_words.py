@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sim.scenario.document import is_law
 from sim.studies.lead_time import OrderBy, lead_quantile
-from sim.studies.rescue import HALF
-from sim.studies.rescue_sentences import NOTHING, at_best, in_seeds, judged, loss, nothing_decided
+from sim.studies.rescue import HALF, Rescue
+from sim.studies.rescue_sentences import ASK_KEEP, NOTHING, at_best, does, in_seeds, judged, loss, nothing_decided
 from sim.wording import amount, duration, percent
 
 LITTLE = 0.005  # a difference of chances that is not spoken of
@@ -16,14 +16,15 @@ ROUND = {3600.0: "An hour", 86400.0: "A day"}
 def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
     """The answer for somebody who orders GPUs; today: when they would, where it is known."""
     what = f"{found.gpus:,} more {'GPU' if found.gpus == 1 else 'GPUs'} in pool '{found.pool}'"
-    do, arrive, save = ("does", "arrives", "saves") if found.gpus == 1 else ("do", "arrive", "save")
+    do, arrive = ("does", "arrives") if found.gpus == 1 else ("do", "arrive")
+    many, one = does(found.rescue)
     if nothing_decided(found.rescue):
         return [NOTHING]
     if not found.needed:
-        lines = [f"NO ORDER NEEDED: under '{found.playbook}' the launch is saved without {what}."]
+        lines = [not_needed(found, what)]
     elif found.latest is None or found.order_by is None:
         lines = [
-            f"NO DATE IS EARLY ENOUGH: {what} {do} not save the launch under '{found.playbook}', whenever "
+            f"NO DATE IS EARLY ENOUGH: {what} {do} not {many} under '{found.playbook}', whenever "
             f"{'it arrives' if found.gpus == 1 else 'they arrive'}."
         ]
     else:
@@ -33,7 +34,7 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
         burn_in = f", and burn-in {duration(found.burn_in)}" if found.burn_in else ""
         lines = [
             f"ORDER BY {found.order_by:%Y-%m-%d %H:%M} UTC: {what} that {arrive} by {found.latest:%Y-%m-%d %H:%M} "
-            f"still {save} the launch under '{found.playbook}'.",
+            f"still {one if found.gpus == 1 else many} under '{found.playbook}'.",
             *still_lost(found),
             *in_seeds(found.rescue),
             f"{order} {duration(quantile)}{at_most}{burn_in}.",
@@ -43,13 +44,37 @@ def sentences(found: OrderBy, today: datetime | None = None) -> list[str]:
         if today is not None:
             lines.append(from_today(found, today))
     rows = [{str(k): v for k, v in row.items()} for row in found.late.to_dict("records") if row["lost"] == row["lost"]]
+    rows = [row for row in rows if row["arrives"] > 0]  # there from the start, they lose nothing against themselves
     if rows and not found.needed and all(amount(max(row["lost"], 0.0)) == "0" for row in rows):
         lines.append("Whenever they come, or never, no images in time are lost.")
     else:
         lines += [late(found, row) for row in rows]
     if found.interrupted:
         lines.append("INTERRUPTED: the instant is known less precisely, and some delays have no figure.")
-    return [*lines, judged(found.rescue)]
+    return [*lines, judged_by(found.rescue)]
+
+
+def judged_by(found: Rescue) -> str:
+    """The standard in words: a spike is no trigger here, since the launch may be one."""
+    if found.trigger:
+        return judged(found)
+    rule = "the scenario's definition of alive" if found.keep is None else f"{percent(found.keep)} of images in time"
+    return f"A run is judged by {rule}, with all that are wanted in it."
+
+
+def not_needed(found: OrderBy, what: str) -> str:
+    """That a run without the order is saved, and what is lost in it all the same."""
+    lost = found.rescue.shares["lost"]
+    if not found.rescue.by_life:
+        return f"NO ORDER NEEDED: under '{found.playbook}' the launch is saved without {what}."
+    if lost.iloc[-1] <= 0:
+        return f"NO ORDER NEEDED: under '{found.playbook}' the service is alive without {what}."
+    them = "it" if found.gpus == 1 else "them"
+    return (
+        f"NO ORDER NEEDED TO STAY ALIVE: under '{found.playbook}' the service is alive without {what}. Even so "
+        f"{loss(found.rescue, lost.iloc[-1])}; with {them} from the start, {loss(found.rescue, lost.iloc[0])}. "
+        f"{ASK_KEEP}"
+    )
 
 
 def still_lost(found: OrderBy) -> list[str]:
@@ -60,6 +85,8 @@ def still_lost(found: OrderBy) -> list[str]:
         return []
     them = "it" if found.gpus == 1 else "them"
     said = f"Even so {loss(found.rescue, lost)}; without {them}, {loss(found.rescue, float(by.iloc[-1]))}."
+    if found.rescue.by_life:
+        said += f" {ASK_KEEP}"
     if at_best(found.rescue) <= HALF:
         return [said]
     return [f"TOO FEW: the launch is not saved by {them} alone, only made less bad. {said}"]

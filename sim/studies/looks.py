@@ -1,7 +1,7 @@
 """What a search saw at each fleet, or multiple of demand: the runs there, and how well they keep a promise."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ class Seen:
     judged: bool = True  # whether any request was decided
     open_end: float = 0.0  # the share of requests unfinished at the horizon, where the promise passes over them
     kept_out: float = 0.0  # the share of people who came to sign up and had not been let in at the horizon
+    in_time: float = math.nan  # the share of requests
 
 
 def seen(record: Record, promise: Promise) -> Seen:
@@ -60,6 +61,7 @@ def seen(record: Record, promise: Promise) -> Seen:
         judged=record.total(DECIDED) > 0,
         open_end=promise.open_end(record),
         kept_out=record.kept_out,
+        in_time=f["attainment"],
     )
 
 
@@ -163,6 +165,12 @@ def row_of(
         "kwh": float(np.mean([s.kwh for s in found])),
         **several,
     }
+
+
+def mean(values: Iterable[float]) -> float:
+    """nan where there are none."""
+    found = list(values)
+    return float(np.mean(found)) if found else math.nan
 
 
 def first_beyond(record: Record, gpus: Mapping[str, int], begin: float, end: float) -> float:

@@ -107,6 +107,11 @@ class Rescue:
         return bool((self.shares["saved"] <= 0.5).all())
 
     @property
+    def by_life(self) -> bool:
+        """Whether a run is judged by the definition of alive, which many lost images may satisfy."""
+        return not self.trigger and self.keep is None
+
+    @property
     def back_and_forth(self) -> bool:
         """Whether beginning later saves where beginning earlier does not."""
         saved = (self.shares["saved"] > 0.5).tolist()
@@ -120,6 +125,7 @@ def rescue(
     seeds: int = 5,
     by: float = 60.0,
     keep: float | None = None,
+    faults_only: bool = False,
     executor: Executor | None = None,
     processes: int | None = None,
     progress: Report | None = None,
@@ -127,13 +133,14 @@ def rescue(
     """Bisect the instant at which a playbook comes into force, to within `by` seconds.
 
     Each step begins at that instant, or at its own `from` where that is later; its `until` stays; `always` is in force
-    throughout, and so are faults in the playbook. The trigger is every fault and every spike beside other demand. A
-    run is saved if it loses, against the run without the trigger, so little that the playbook saves half of what it
-    can; or, where `keep` is given, if it keeps that share of the images at stake. Without a trigger the scenario's
-    definition of alive decides, or `keep` of all images wanted; so too where no run without it is alive. An instant
-    saves if most seeds are saved. Both ends and the quarters are looked at first, then the change between two of them
-    is bisected; an interrupt of that gives what is known by then. Raises BadInput for an unknown playbook, or one
-    without a step to delay.
+    throughout, and so are faults in the playbook. The trigger is every fault and every spike beside other demand, or
+    the faults alone (faults_only), where the people of a spike are to be served too. A run is saved if it loses,
+    against the run without the trigger, so little that the playbook saves half of what it can; or, where `keep` is
+    given, if it keeps that share of the images at stake. Without a trigger the scenario's definition of alive decides,
+    or `keep` of all images wanted; so too where no run without it is alive. An instant saves if most seeds are saved.
+    All images wanted are those of the look in which most are. Both ends and the quarters are looked at first, then the
+    change between two of them is bisected; an interrupt of that gives what is known by then. Raises BadInput for an
+    unknown playbook, or one without a step to delay.
     """
     name = name_of(scenario, playbook)
     if all(is_fault(step, scenario) for step in scenario.playbooks[name]):
@@ -142,13 +149,14 @@ def rescue(
         raise BadInput("a rescue takes a step above 0 and a seed or more", key="by", value=by, expected="like '1min'")
     if keep is not None and not 0 < keep < 1:
         raise BadInput("a part of the images is to be kept", key="keep", value=keep, expected="between 0 and 1")
-    interrupted, names = False, triggers(scenario, name)
+    surges = [] if faults_only else spikes(scenario)
+    interrupted, names = False, triggers(scenario, name, surges)
     rounds = LOOKS + 3 + max(1, math.ceil(math.log2(max(scenario.horizon / LOOKS / by, 2))))
     with working(executor, processes) as there:
         looks = Looks(there, scenario, name, seeds, rounds * seeds, progress)
         known = looks.known
         looks.at(*(scenario.horizon * part / LOOKS for part in range(LOOKS + 1)))
-        (calm,) = looks.runs(without_triggers(scenario, name)) if names else (known[scenario.horizon],)
+        (calm,) = looks.runs(without_triggers(scenario, name, surges)) if names else (known[scenario.horizon],)
         if not any(one.alive for one in calm):  # without the trigger too, so that this is not what it is saved from
             names, calm = [], known[scenario.horizon]
         standard = standard_of(bool(names), keep, calm, known[scenario.horizon], list(known.values()))
@@ -223,9 +231,13 @@ def standard_of(
 ) -> Standard:
     """The standard from the runs without the trigger, those without the playbook, and those at the instants looked at.
 
-    Without a trigger all images are at stake.
+    Without a trigger all images are at stake: those of the look in which most are wanted, since people who are served
+    want more than people who are refused.
     """
-    promised = [found.in_time if triggered else found.wanted for found in calm]
+    promised = [
+        found.in_time if triggered else max((look[number].wanted for look in looks), key=np.sum)
+        for number, found in enumerate(calm)
+    ]
     least = HEALTHY if keep is None else keep
     trouble = [
         (should >= found.enough) & (found.in_time < least * should) if triggered else np.ones(PARTS, dtype=bool)
@@ -281,16 +293,16 @@ def spikes(scenario: Scenario) -> list[int]:
     return found if len(found) < len(demand.waves) + len(demand.clients) + len(demand.traces) else []
 
 
-def triggers(scenario: Scenario, playbook: str) -> list[str]:
-    """What is taken for the trigger of trouble, in words: spikes, and faults."""
-    waves = [scenario.demand.waves[number] for number in spikes(scenario)]
+def triggers(scenario: Scenario, playbook: str, surges: list[int]) -> list[str]:
+    """What is taken for the trigger of trouble, in words: these spikes, and faults."""
+    waves = [scenario.demand.waves[number] for number in surges]
     faults = [step.policy for step in scenario.in_force(playbook) if is_fault(step, scenario)]
     return [*(f"'{wave.name or 'spike'}'" for wave in waves), *dict.fromkeys(f"'{fault.kind}'" for fault in faults)]
 
 
-def without_triggers(scenario: Scenario, playbook: str) -> Scenario:
-    """The scenario without faults, spikes, or the playbook."""
-    calm = {f"demand.waves.{number}.times": 0 for number in spikes(scenario)}
+def without_triggers(scenario: Scenario, playbook: str, surges: list[int]) -> Scenario:
+    """The scenario without faults, these spikes, or the playbook."""
+    calm = {f"demand.waves.{number}.times": 0 for number in surges}
     always = [step for step in scenario.always if not is_fault(step, scenario)]
     return scenario.with_(**calm, always=always, playbooks={playbook: []})
 

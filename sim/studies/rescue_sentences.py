@@ -15,7 +15,7 @@ def sentences(found: Rescue) -> list[str]:
     if nothing_decided(found):
         return [NOTHING]
     if never["saved"] > 0.5:
-        lines = [f"NOTHING TO SAVE: without '{name}', {loss(found, never['lost'])}."]
+        lines = [nothing_to_save(found)]
     elif found.hopeless:
         lines = [
             f"NEVER: '{name}' does not save the run at any instant looked at. Without it, "
@@ -23,8 +23,8 @@ def sentences(found: Rescue) -> list[str]:
         ]
     else:
         lines = [
-            f"UNTIL {found.run.date(found.latest)} UTC, {duration(found.latest)} after the start, '{name}' saves "
-            f"the run; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
+            f"UNTIL {found.run.date(found.latest)} UTC, {duration(found.latest)} after the start, '{name}' "
+            f"{does(found)[1]}; started at {found.run.date(found.too_late)} UTC it does not. Without it, "
             f"{loss(found, never['lost'])}; begun at the latest instant, {loss(found, by['lost'][found.latest])}.",
             *in_seeds(found),
             *little(found),
@@ -46,6 +46,27 @@ def sentences(found: Rescue) -> list[str]:
     return lines
 
 
+def does(found: Rescue) -> tuple[str, str]:
+    """What several or one of the things that come in time do, by the standard of the run."""
+    if found.by_life:
+        return "keep the service alive", "keeps the service alive"
+    if found.keep is None:
+        return "save half of what they can", "saves half of what it can"
+    return f"keep {percent(found.keep)} of the images", f"keeps {percent(found.keep)} of the images"
+
+
+def nothing_to_save(found: Rescue) -> str:
+    """That most seeds are saved without the playbook, and what is lost in them all the same."""
+    lost = found.shares["lost"]
+    if not found.by_life or lost.iloc[-1] <= 0:
+        return f"NOTHING TO SAVE: without '{found.playbook}', {loss(found, lost.iloc[-1])}."
+    return (
+        f"NOTHING TO SAVE: the service is alive without '{found.playbook}'. Even so {loss(found, lost.iloc[-1])}; with "
+        f"it, at best {loss(found, lost.min())}. {ASK_KEEP}"
+    )
+
+
+ASK_KEEP = "--keep 95% asks when 95 % of the images are still in time."
 NOTHING = "NOTHING TO JUDGE: no request is decided by the horizon, so no run says anything about the service."
 
 

@@ -1,13 +1,12 @@
 """The smallest fleet with which a service keeps a promise: found by theory and bisection, proved by runs of its own."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 from pydantic import ConfigDict
 
@@ -18,7 +17,7 @@ from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice, wider
 from sim.studies.knee import knee
-from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, first_beyond, refuse_unusable, seen
+from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, first_beyond, mean, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of
 from sim.studies.playbook_names import name_of
 from sim.studies.promise import read_promise
@@ -51,7 +50,8 @@ class Size:
     apart: the GPUs of pools that serve nothing of what is promised; they stay, unless they were to be sized. open_end:
     the share of requests that are unfinished in the answer's runs, where the promise would be broken if these failed.
     kept_out: the share of the people who came to sign up in them that had not been let in at the horizon.
-    window: the seconds of a window in which `offered` is the busiest.
+    window: the seconds of a window in which `offered` is the busiest. imprecise: known less precisely than asked for.
+    in_time: the share of requests in time in the answer's runs.
     """
 
     promise: str
@@ -82,6 +82,8 @@ class Size:
     open_end: float = 0.0
     kept_out: float = 0.0
     window: float = math.nan
+    imprecise: bool = False
+    in_time: float = math.nan
     __pydantic_config__: ClassVar[ConfigDict] = WITH_TABLES
 
     @property
@@ -216,7 +218,7 @@ class Search:
         if found is None:  # so few runs do not decide it: the fleet that passes
             found = self.reduced(near, full, VERIFY, self.fresh, passing)
         while found is not None and len(self.fresh) < self.most and not self.precise(found):
-            self.fresh += range(self.fresh[-1] + 1, self.fresh[-1] + 1 + AHEAD)
+            self.fresh += range(self.fresh[-1] + 1, self.fresh[-1] + 1 + min(AHEAD, self.most - len(self.fresh)))
             passes = enough if self.at(found, full, VERIFY, self.fresh).verdict == "meets" else passing
             found = self.reduced(found, full, VERIFY, self.fresh, passes, within=True)
         if found is None:
@@ -385,13 +387,10 @@ class Search:
             open_end=mean(run.open_end for run in runs) if runs else 0.0,
             kept_out=mean(run.kept_out for run in runs) if runs else 0.0,
             window=min(self.scenario.alive.window, self.scenario.horizon - self.scenario.warm_up),
+            in_time=mean(run.in_time for run in runs),
+            imprecise=bool(gpus) and not self.precise(gpus),
         )
 
 
 def passing(look: Look) -> bool:
     return look.passes
-
-
-def mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return float(np.mean(found)) if found else math.nan

@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+from sim.results.energy import NOT_KNOWN
+from sim.results.storms import HEALTHY
 from sim.studies.demand_multiple import MOST, Multiple
 from sim.studies.promise_findings import kept_out
 from sim.studies.search import Look, clean_runs, why_counted
@@ -145,8 +147,13 @@ def context(found: Size) -> list[str]:
         lines.append(f"The curve bends at {bend}: from there on each GPU adds less than on average.")
     if found.carries > 0:
         lines.append(f"This fleet holds {up_to(found.carries)}{in_slice(found)}.")
-    lines += [*unfinished(found.open_end), *kept_out(found.kept_out), *not_about(found)]
-    lines.append(f"The run costs ${amount(found.dollars)} and {amount(found.kwh / 1000)} MWh.")
+    lines += [*passed_over(found), *not_about(found)]
+    if found.imprecise and found.answer is not None:
+        seeds = len(found.answer.margins)
+        lines.append(f"NOT AS PRECISE AS ASKED FOR after {seeds} fresh seeds; --most-seeds allows more.")
+    known = not math.isnan(found.kwh)
+    power = f" and {amount(found.kwh / 1000)} MWh" if known else ""
+    lines.append(f"The run costs ${amount(found.dollars)}{power}.{'' if known else f' {NOT_KNOWN}'}")
     if not found.monotone:
         lines.append(
             "NOT MONOTONE: some larger fleet breaks the promise, or some smaller one keeps it (see the table). The "
@@ -163,6 +170,14 @@ def context(found: Size) -> list[str]:
 def up_to(multiple: float) -> str:
     """The largest multiple of a demand that is carried, in words; the most that is tried is no largest one."""
     return f"up to {multiple:.2f} times the demand" if multiple < MOST else f"{MOST:,} times the demand, or more"
+
+
+def passed_over(found: Size | Multiple) -> list[str]:
+    """What happens in the answer's runs although the promise is kept in them."""
+    lines = [*unfinished(found.open_end), *kept_out(found.kept_out)]
+    if not found.target and found.in_time < HEALTHY:
+        lines.append(f"ONLY {percent(found.in_time)} IN TIME of all requests: the promise asks for no more.")
+    return lines
 
 
 def unfinished(share: float) -> list[str]:
@@ -200,7 +215,7 @@ def multiple_sentences(found: Multiple) -> list[str]:
     shown = found.answer.verdict == "meets"
     share = f"at least {percent(found.runs)} of runs" if shown else look_words(found.answer)
     lines = [f"{'' if shown else 'UNDECIDED: '}{holds} {share}."]
-    lines += [*unfinished(found.open_end), *kept_out(found.kept_out)]
+    lines += passed_over(found)
     lines.append(f"At {found.holds:.2f} times: {look_words(found.answer)} keep it; it {verdict_words(found.answer)}.")
     if found.holds >= MOST:
         lines.append("More than that is not tried: the promise may not depend on the demand at all.")

@@ -1,7 +1,7 @@
 """A sweep: the same figures at many settings of a scenario, on a grid or at points that fill the space."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 from sim import units
-from sim.errors import BadInput
+from sim.errors import BadInput, refuse_other
 from sim.scenario.document import refuse_unusable
 from sim.scenario.load import load, plain_value
 from sim.scenario.scenario import Scenario
@@ -121,6 +121,12 @@ def points_of(scenario: Scenario, axes: Sequence[Axis], design: Design, points: 
         ]
     if not 2 <= points <= MOST_POINTS:
         raise BadInput("this many points cannot be used", key="points", value=points, expected=f"2 to {MOST_POINTS:,}")
+    for axis in axes:
+        if axis.values and not math.isnan(axis.low):
+            alone = f"{axis.low:g}..{axis.high:g}{axis.unit}{':log' if axis.log else ''}"
+            expected = f"{alone}, and the number of points for all keys together (--points); or --design grid"
+            message = f"the points of a {design} design are not those of each key"
+            raise BadInput(message, key=axis.key, value=f"{len(axis.values)} values", expected=expected)
     fitted = [fitting(scenario, axis) for axis in axes]
     return [
         {a.key: a.at(share) for a, share in zip(fitted, row, strict=True)} for row in cube(design, len(axes), points)
@@ -206,7 +212,7 @@ def sweep(
     done (attrs: planned, how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a
     point that cannot be simulated.
     """
-    names = [name_of(scenario, name) for name in names_of(playbooks) or [next(iter(scenario.playbooks))]]
+    names = [name_of(scenario, name) for name in names_of(playbooks) or [None]]
     if type(seeds) is not int or not 1 <= seeds <= 10_000:
         raise BadInput("a sweep takes one seed or more", key="seeds", value=seeds, expected="1 to 10000")
     if design not in ("grid", "latin", "sobol"):
@@ -215,7 +221,8 @@ def sweep(
         expected = "the values of each key, like 1,2,5 or 1..5:3; or --design latin or sobol"
         raise BadInput("a grid has the points of its keys", key="points", value=points, expected=expected)
     kept = None if promise is None else read_promise(promise, scenario)
-    axes = [read_axis(k, v) if isinstance(v, str) else Axis(k, tuple(v)) for k, v in vary.items()]
+    refuse_other(Mapping, vary, "like {'pools.gpus.gpus': [2, 4]}")
+    axes = [axis_over(key, values) for key, values in vary.items()]
     settings = points_of(scenario, axes, design, 32 if points is None else points)
     places = [(number, changed(scenario, at)) for number, at in enumerate(settings)]
     cells = [
@@ -232,6 +239,15 @@ def sweep(
     table = pd.DataFrame([rows[place] for place in sorted(rows)])
     table.attrs |= {"planned": len(cells), "made_from": facts_of(scenario, [a.key for a in axes], design, promise)}
     return table
+
+
+def axis_over(key: str, values: Any) -> Axis:
+    """A key over a text, as read_axis has it, or over several values. Raises BadInput."""
+    if isinstance(values, str):
+        return read_axis(key, values)
+    if not isinstance(values, Iterable):
+        raise BadInput("a key needs values", key=key, value=values, expected=f"a list, like [{values}]; or {EXPECTED}")
+    return Axis(key, tuple(values))
 
 
 def row_of(record: Record, promise: Promise | None, metric: str | None) -> dict[str, Any]:

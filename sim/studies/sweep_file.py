@@ -38,6 +38,8 @@ def facts_of(scenario: Scenario, keys: list[str], design: str, promise: str | No
 
 def load_sweep(path: Path) -> pd.DataFrame:
     """The table of a saved sweep; its attrs have `facts_of`. Raises BadInput for any other file."""
+    if not path.is_file():
+        raise BadInput("there is no such file", file=path, expected=AGAIN)
     try:
         table = pd.read_parquet(path)
     except OSError as wrong:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.errors import BadInput
+from sim.errors import BadInput, refuse_other
 from sim.results.intervals import Difference
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
@@ -23,7 +23,7 @@ from sim.studies.playbook_names import name_of
 from sim.studies.promise import Promise, read_promise
 from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
-from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers
+from sim.studies.sweep import Axis, changed, fitting, read_axis, read_numbers, written
 from sim.wording import percent, setting
 
 EXPECTED = "STEP.PARAMETER=LOW..HIGH, like 0.share=20%..90%, the step by its place in the playbook, from 0"
@@ -34,9 +34,9 @@ class Tuned:
     """The parameters found, and what they are worth on seeds that the search had not seen.
 
     best: by key of the scenario. fresh, untuned: the objective's means over the fresh seeds; gain: tuned less untuned,
-    paired. kept: the share of fresh runs that keep the promise, tuned and untuned (nan: none asked for). table: one row
-    per trial: the keys, objective, margin (the least of its runs; nan: no promise). at_end: the keys found at an end of
-    the range that was searched.
+    paired. kept: the share of fresh runs that keep the promise, tuned and untuned. table: one row per trial: the keys,
+    objective, margin (the least of its runs). at_end: the keys found at an end of the range that was searched, where
+    the scenario takes values beyond it.
     """
 
     playbook: str
@@ -49,6 +49,7 @@ class Tuned:
     seeds: int
     table: pd.DataFrame
     planned: int
+    promise: str
     at_end: tuple[str, ...] = ()
 
     @property
@@ -75,9 +76,8 @@ class Tuned:
             f"On {self.seeds} seeds that the search had not seen, {objective.title}: {objective.written(self.fresh)} "
             f"against {objective.written(self.untuned)} untuned, a difference of {objective.apart(*self.gain[:3])}.",
         ]
-        if not math.isnan(self.kept[0]):
-            tuned, untuned = map(percent, self.kept)
-            lines.append(f"The promise is kept in {tuned} of these runs, {untuned} untuned.")
+        tuned, untuned = map(percent, self.kept)
+        lines.append(f"The promise '{self.promise}' is kept in {tuned} of these runs, {untuned} untuned.")
         for key in self.at_end:
             place = f"{key.partition('.')[2]}={setting(self.best[key])}"
             lines.append(f"{place} is at an end of the range that was searched; a wider one may hold a better value.")
@@ -103,9 +103,10 @@ def tune(
 ) -> Tuned:
     """Vary parameters of a playbook's policies, like {"0.share": "20%..90%"}, and keep the best that keeps a promise.
 
-    by: the objective, as in compare. promise: every run of a trial must keep it, if any trial does. The untuned one is
-    the first trial. Trials run one after the other (their seeds at once), so that the same call gives the same answer.
-    An interrupt of the search scores the best by then. Raises BadInput.
+    by: the objective, as in compare. promise: every run of a trial must keep it, if any trial does; where None, what
+    the scenario promises, or 'alive'. The untuned one is the first trial. Trials run one after the other (their seeds
+    at once), so that the same call gives the same answer. An interrupt of the search scores the best by then. Raises
+    BadInput.
     """
     if find_spec("optuna") is None:
         raise BadInput("this takes the library Optuna", key="tune", expected="pip install 'meltpoint[studies]'")
@@ -115,7 +116,8 @@ def tune(
     for key, number, least in (("trials", trials, 2), ("seeds", seeds, 1), ("fresh", fresh, 3)):
         if type(number) is not int or not least <= number <= 10_000:
             raise BadInput("this number cannot be used", key=key, value=number, expected=f"{least} to 10000")
-    rule = None if promise is None else read_promise(promise, scenario)
+    rule = read_promise(promise, scenario)
+    refuse_other(Mapping, vary, "like {'0.share': '20%..90%'}")
     axes = [axis_of(scenario, playbook, key, text) for key, text in vary.items()]
     if not axes:
         raise BadInput("no parameter is varied", key="vary", expected=EXPECTED)
@@ -129,9 +131,9 @@ def tune(
         (new, new_margins), (old, old_margins) = scorer.score(best, later), scorer.score({}, later)
     share = (kept_share(new_margins), kept_share(old_margins))
     gain = difference_of(new, old, objective.figure)
-    ends = tuple(axis.key for axis in axes if axis.key in best and at_an_end(axis, best[axis.key]))
+    ends = tuple(axis.key for axis in axes if axis.key in best and more_beyond(scenario, axis, best[axis.key]))
     tuned, untuned = mean_of(new, objective.figure), mean_of(old, objective.figure)
-    return Tuned(playbook, by, best, tuned, untuned, gain, share, fresh, table, trials, ends)
+    return Tuned(playbook, by, best, tuned, untuned, gain, share, fresh, table, trials, rule.text, ends)
 
 
 def search(scorer: "Scorer", axes: list[Axis], trials: int, seeds: list[int]) -> list[dict[str, Any]]:
@@ -155,8 +157,7 @@ def search(scorer: "Scorer", axes: list[Axis], trials: int, seeds: list[int]) ->
             if not math.isfinite(row["objective"]):
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 continue
-            if scorer.rule is not None:
-                trial.set_constraint("promise", -row["margin"])  # kept where it is not above 0
+            trial.set_constraint("promise", -row["margin"])  # kept where it is not above 0
             study.tell(trial, row["objective"])
     except KeyboardInterrupt:
         pass
@@ -171,7 +172,7 @@ class Scorer:
     scenario: Scenario
     playbook: str
     objective: Objective
-    rule: Promise | None
+    rule: Promise
 
     def score(self, settings: Mapping[str, Any], seeds: list[int]) -> tuple[pd.DataFrame, list[float]]:
         """The figures of the run of each seed, the objective among them, and its margins."""
@@ -182,14 +183,13 @@ class Scorer:
         pairs = zip(records[len(seeds) :], records[: len(seeds)], strict=True)
         name = self.objective.figure
         rows = [{**run.figures, name: self.objective.of(run.figures, free.figures)} for run, free in pairs]
-        margins = [] if self.rule is None else [self.rule.margin(record) for record in records[len(seeds) :]]
-        return pd.DataFrame(rows), margins
+        return pd.DataFrame(rows), [self.rule.margin(record) for record in records[len(seeds) :]]
 
     def trial(self, settings: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
-        """The row of a trial: its settings, the mean of the objective, the least margin (nan: no promise)."""
+        """The row of a trial: its settings, the mean of the objective, the least margin."""
         found, margins = self.score(settings, seeds)
         mean = mean_of(found, self.objective.figure)
-        return {**settings, "objective": mean, "margin": min(margins, default=math.nan)}
+        return {**settings, "objective": mean, "margin": min(margins)}
 
 
 def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:
@@ -200,15 +200,25 @@ def choose(rows: list[dict[str, Any]], objective: Objective) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("objective", "margin")}
 
 
-def at_an_end(axis: Axis, value: Any) -> bool:
-    """Whether a value is an end of its range, or within a fiftieth of it."""
+def more_beyond(scenario: Scenario, axis: Axis, value: Any) -> bool:
+    """Whether a value is an end of its range, or within a fiftieth of it, and the scenario takes values beyond."""
     near = 0.02 * (axis.high - axis.low)
-    number = read_numbers([str(value)])[0][0]
-    return number <= axis.low + near or number >= axis.high - near
+    number, step = read_numbers([str(value)])[0][0], max(near, 1.0 if axis.whole else 0.0)
+    if number <= axis.low + near:
+        beyond = 0.98 * axis.low if axis.log else axis.low - step
+    elif number >= axis.high - near:
+        beyond = axis.high + step
+    else:
+        return False
+    try:
+        changed(scenario, {axis.key: written(beyond, axis.unit, whole=axis.whole)})
+    except BadInput:
+        return False
+    return True
 
 
 def kept_share(margins: list[float]) -> float:
-    return float(np.mean([margin >= 0 for margin in margins])) if margins else math.nan
+    return float(np.mean([margin >= 0 for margin in margins]))
 
 
 def axis_of(scenario: Scenario, playbook: str, key: str, text: str) -> Axis:

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from sim import units
 from sim.demand.sources import Demand
-from sim.errors import BadInput
+from sim.errors import LOADED, BadInput, refuse_other
 from sim.model.streams import FUTURE, draw
 from sim.scenario.document import WORDS, children, explained, is_law, with_setting
 from sim.scenario.load import document_of, in_file, plain_value, scenario_of
@@ -171,6 +171,8 @@ def share_drawn(key: str, future: int) -> float:
 
 def uncertain(scenario: Scenario, laws: Mapping[str, str]) -> Uncertain:
     """A scenario with laws for some of its keys, like {'demand.times': '~ lognormal(0.5, 3)'}. Raises BadInput."""
+    refuse_other(Scenario, scenario, LOADED)
+    refuse_other(Mapping, laws, "like {'demand.times': '~ lognormal(0.5, 3)'}")
     read = {key: read_law(key, text) for key, text in laws.items()}
     return fitted(read, lambda values: changed(scenario, {k: v for k, v in values.items() if k != DEMAND}))
 
@@ -246,4 +248,7 @@ def fitted(laws: Mapping[str, Law], build: Callable[[Mapping[str, Any]], Scenari
 
 def as_uncertain(scenario: Scenario | Uncertain) -> Uncertain:
     """A scenario without uncertain inputs has one future in all but the seed."""
-    return scenario if isinstance(scenario, Uncertain) else Uncertain(scenario)
+    if isinstance(scenario, Uncertain):
+        return scenario
+    refuse_other(Scenario, scenario, LOADED)
+    return Uncertain(scenario)
