@@ -17,7 +17,7 @@ from tests.studies.theory.measures import queued, utilisation, waited_longer
 from tests.studies.theory.queues import mean_wait_in, z
 
 LARGEST_Z = 3.5
-RUNS, ORACLE_RUNS = 24, 16
+RUNS, ORACLE_RUNS = 48, 32
 
 Figures = dict[str, Callable[[Run], float]]
 Samples = dict[str, NDArray[np.float64]]  # by figure: its value in each run
