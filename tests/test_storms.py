@@ -25,7 +25,7 @@ from sim.results.storms import Flow, down_since, recovered, stay_of, stays
 from sim.results.verdict import sentences, verdict, warnings
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
-from sim.wording import duration
+from sim.wording import amount, duration
 from tests.studies.overload import spikes
 from tests.studies.overload.spikes import experiment_a, experiment_d
 from tests.tables import attempt, run_of
@@ -157,6 +157,8 @@ def test_the_rules_on_an_end_say_what_the_run_did(stuck):
     assert found.held
     assert math.isnan(found.drain)
     assert "was not worked off by the horizon" in rule_sentences(stuck)[-1]
+    said = f"the longest one, K = {amount(found.queue)}, would take"  # it seemed to be the one that was left
+    assert said in rule_sentences(stuck)[-1]
     shed = simulate(load("retry-storm", sets={"scale": "1/4"}), "shed")
     (again,) = rules(shed)
     assert again.drain == peak_queue(shed, "gpus")["drain"]

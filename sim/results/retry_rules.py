@@ -205,4 +205,5 @@ def recovery_sentence(r: Rules) -> str:
     measured = f"The longest queue was not worked off by the horizon ({amount(r.left)} requests were left)."
     if math.isinf(r.recovery):
         return f"{measured} It never would be, even if nobody retried: lam is not below C."
-    return f"{measured} If nobody retried, it would take K / (C - lam) = {duration(r.recovery)}."
+    longest = f"the longest one, K = {amount(r.queue)},"
+    return f"{measured} If nobody retried, {longest} would take K / (C - lam) = {duration(r.recovery)}."

@@ -212,7 +212,7 @@ def sweep(
     done (attrs: planned, how many there would be; made_from, see sweep_file). Raises BadInput, before any run, for a
     point that cannot be simulated.
     """
-    names = [name_of(scenario, name) for name in names_of(playbooks) or (None,)]
+    names = [name_of(scenario, name) for name in names_of(playbooks) or ()] or [name_of(scenario, None)]
     if type(seeds) is not int or not 1 <= seeds <= 10_000:
         raise BadInput("a sweep takes one seed or more", key="seeds", value=seeds, expected="1 to 10000")
     if design not in ("grid", "latin", "sobol"):
