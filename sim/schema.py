@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic.fields import FieldInfo
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:
@@ -145,3 +146,18 @@ def sourced(default: Any, description: str | None = None, *, written: str = "", 
     return Field(
         default=default, description=description, json_schema_extra=extra | ({"default": written} if written else {})
     )
+
+
+class Origin(NamedTuple):
+    """Where a default comes from."""
+
+    provenance: str
+    source: str
+
+
+def origin_of(field: FieldInfo) -> Origin | None:
+    """Where the default of a field comes from; None for one that was not made by `sourced`."""
+    extra = field.json_schema_extra
+    if not isinstance(extra, dict) or "source" not in extra:
+        return None
+    return Origin(str(extra["provenance"]), str(extra["source"]))

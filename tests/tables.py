@@ -12,8 +12,9 @@ import pandas as pd
 from sim.model.gateway import REASONS
 from sim.model.request import ABANDONED, OUTCOMES, REFUSED, SERVED, UNFINISHED
 from sim.policies.base import ABSENT
+from sim.results.log_tables import DECIDED, names
 from sim.results.manifest import FORMAT
-from sim.results.run import DECIDED, Run, names
+from sim.results.run import Run
 
 TIERS, FEATURES, POOLS, WAVES = ["free", "plus"], ["image", "video"], ["gpus"], ["wave"]
 IMAGE, VIDEO = "model/1024px/28st", "model/480px/50st/81fr"
@@ -40,6 +41,7 @@ MANIFEST: dict[str, Any] = {
     "scenario": {},
     "behaviour": {
         "median_patience": None,
+        "impatient": False,
         "retrying": [],
         "retries": {"at_most": 0, "probability": 0.0, "after_leaving": 0.0},
     },
@@ -53,6 +55,9 @@ MANIFEST: dict[str, Any] = {
         "gpus": {
             "gpus": 2,
             "gpus_in_full": 2,
+            "gpus_per_replica": 1,
+            "runs": "batches",
+            "kinds": [],
             "max_batch": 1,
             "linger": 0.0,
             "dollars_per_gpu_hour": 3.6,

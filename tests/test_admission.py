@@ -26,6 +26,7 @@ from sim.policies.shedding import (
     shares,
 )
 from sim.results.run import Run
+from sim.scenario.checks import check_step
 from tests.random_scenarios import plain
 
 TIERS = ["plus", "free", "trial"]  # in order of importance
@@ -238,7 +239,7 @@ def test_names_that_the_scenario_lacks_are_told(name):
             shed(policy, seen())
         step = Step.model_construct(policy=policy, from_=0.0, until=math.inf)
         with pytest.raises(ValueError, match=r"playbooks.one.0.policy.*(gold|music|spare)"):
-            crowded().check_step(step, "playbooks.one.0")
+            check_step(crowded(), step, "playbooks.one.0")
 
 
 def crowded(**settings):

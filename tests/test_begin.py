@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from sim.cli.options import beginning
-from sim.engine.shadow import with_telemetry
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
+from sim.results.intervals import paired_difference
 from sim.results.service_state import state_from, state_of_run
 from sim.scenario.begin import Fleet, OnOrder, State, Waiting, begun
-from sim.studies.intervals import paired_difference
+from sim.studies.shadow import with_telemetry
 from tests.random_scenarios import plain
 
 CUT = 480.0  # seconds

@@ -13,6 +13,7 @@ from sim.model.controls import Controls, PoolTelemetry, Telemetry
 from sim.policies.base import counted
 from sim.policies.playbook import Step
 from sim.policies.quality import Brownout, dimmed, spread
+from sim.scenario.checks import check_step
 from tests.random_scenarios import plain
 
 FULL, LESS = 0.07, 0.001  # seconds of work of a request at full and at lesser quality
@@ -209,7 +210,7 @@ def test_names_that_the_scenario_lacks_are_told(update):
         levels(policy, [math.nan])
     step = Step.model_construct(policy=policy, from_=0.0, until=math.inf)
     with pytest.raises(ValueError, match=r"playbooks.one.0.policy.*(gold|music)"):
-        crowded().check_step(step, "playbooks.one.0")
+        check_step(crowded(), step, "playbooks.one.0")
 
 
 def test_it_keeps_the_mean_latency_near_its_set_point():

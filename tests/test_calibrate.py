@@ -19,8 +19,8 @@ from sim.calibration.servers import gaps, servers_of
 from sim.calibration.throttling import of_service, throttling
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
+from sim.results.intervals import says_nothing
 from sim.scenario.load import load
-from sim.studies.intervals import says_nothing
 from tests.calibrated import SIZED, TRUE, WORDY, known_service, log_of, sized_log, written_log
 from tests.recorded import examined
 
@@ -69,9 +69,11 @@ def test_sizes_in_a_log_are_found_with_their_shares_and_seconds(tmp_path, words)
 def test_what_the_log_cannot_tell_is_listed_and_the_scenario_can_be_loaded(calibrated):
     made, folder = calibrated
     assert {"behaviour.churn", "features.slo", "turnaround after service"} <= set(made.findings.unknown)
-    files = made.write(folder / "mine.yaml")
-    assert load(str(files[0])).digest_without("profiles") == made.scenario.digest_without("profiles")
-    head = files[0].read_text(encoding="utf-8")
+    files = made.files(folder / "mine.yaml")
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    assert load(str(folder / "mine.yaml")).digest_without("profiles") == made.scenario.digest_without("profiles")
+    head = files[folder / "mine.yaml"]
     assert "# behaviour.retry.at_most: 3; of the same likelihood" in head
     assert "requests.csv" in head
 

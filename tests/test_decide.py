@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from sim import BadInput, load, simulate
 from sim.cli.main import app
 from sim.report.ranking import options_table
+from sim.results.intervals import proportion
 from sim.results.verdict import verdict
 from sim.studies.decide import alive_intervals, decide, regrets
 from sim.studies.decide_words import sentences
-from sim.studies.intervals import proportion
 from sim.studies.sweep import DEMAND
 from sim.studies.uncertain import read_law, uncertain
 

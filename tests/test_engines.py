@@ -14,8 +14,9 @@ from sim.model.jit import compiled_before
 from sim.model.machine_code import processor
 from sim.profile.profile import constant_profile
 from sim.results.counting import timeline_of
+from sim.results.folder import TABLES
 from sim.results.metrics import outcomes
-from sim.results.run import TABLES, Run
+from sim.results.run import Run
 from sim.scenario.load import load
 from sim.scenario.parts import Recording
 from sim.scenario.people import people_of

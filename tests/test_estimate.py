@@ -3,11 +3,11 @@
 import pytest
 
 from sim import load, simulate
-from sim.engine import estimate as room
-from sim.engine.estimate import Estimate, estimate, refuse_too_large
 from sim.errors import BadInput
 from sim.results.metrics import recorded
 from sim.results.timeline import ATTEMPTS
+from sim.studies import estimate as room
+from sim.studies.estimate import Estimate, estimate, refuse_too_large
 
 
 @pytest.mark.parametrize("name", ["steady", "retry-storm", "launch-2022"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.studies.intervals import (
+from sim.results.intervals import (
     holm,
     mean_interval,
     paired_difference,

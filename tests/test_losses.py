@@ -14,7 +14,8 @@ from sim.profile.profile import constant_profile
 from sim.results.conservation import of_both, of_tables, of_timeline
 from sim.results.costs import gpu_hours
 from sim.results.counting import timeline_of
-from sim.results.run import TABLES, load_run
+from sim.results.folder import TABLES
+from sim.results.run import load_run
 from sim.scenario.parts import Recording
 from tests.random_scenarios import documents, plain, scenario_from
 from tests.test_engines import assert_alike

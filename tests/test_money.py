@@ -7,11 +7,11 @@ import pytest
 
 from sim import BadInput, compare, load, sentences, simulate, verdict
 from sim.cli.money_command import lines, worth_sentence
-from sim.report.origins import prices
 from sim.report.tables import money_tables
 from sim.results.experiences import experienced
 from sim.results.money import lost_sentence, money_of, money_sentences, tariffs_of
 from sim.scenario.parts import Recording
+from sim.scenario.provenance import figures_of_prices
 from sim.studies.money_study import AS_IT_IS, UNLIMITED, changed_fleets, money_study
 from sim.wording import usd
 from tests.random_scenarios import constant, plain
@@ -305,12 +305,12 @@ def test_the_shipped_launches_have_prices_a_plan_and_their_water():
 
 def test_the_report_lists_the_assumptions_behind_the_revenue():
     tiers = {"free": {**FREE, "share": 0.6}, "plus": {"share": 0.4, "price": "$30 per month"}}
-    rows = {row[0]: row[1:] for row in prices(tiers)}
+    rows = {row.key: list(row[1:]) for row in figures_of_prices(tiers)}
     assert rows["tiers.plus.price"] == ["$30 per month", "assumed", "set in the scenario"]
     assert rows["tiers.plus.churn"][1] == "assumed"
     assert "tiers.free.conversion" in rows
     assert "tiers.plus.conversion" not in rows
-    assert prices({"free": {"share": 1}}) == []
+    assert figures_of_prices({"free": {"share": 1}}) == []
 
 
 def test_the_report_has_the_money_of_its_run():

@@ -7,8 +7,8 @@ import pytest
 
 from sim import load, load_run, sentences, simulate, verdict
 from sim.profile.profile import constant_profile
+from sim.results.folder import TABLES
 from sim.results.offered import offered_load
-from sim.results.run import TABLES
 from sim.scenario.parts import Recording
 from sim.studies.unlimited import simulate_with_demand, with_demand
 from tests.random_scenarios import plain

@@ -9,7 +9,7 @@ import pytest
 from sim.engine.simulate import simulate
 from sim.model.gateway import REASONS
 from sim.policies.playbook import KINDS, example
-from sim.results.run import TABLES
+from sim.results.folder import TABLES
 from sim.results.timeline import ATTEMPTS, IN_TIME, INTENTS, REASON
 from sim.results.verdict import verdict
 from sim.scenario.load import load

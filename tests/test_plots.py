@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sim import load, plots, simulate
-from sim.plots import axes, marks
+from sim.plots import axes, marks, over_time
 from sim.plots.sweep_map import sweep_figure
 from sim.policies.access import Waitlist
+from sim.policies.base import ABSENT
 from sim.policies.faults import PowerCap
 from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
@@ -299,3 +300,7 @@ def test_shares_far_apart_are_drawn_from_nothing_and_near_ones_are_not():
     far, near = (sweep_figure(pd.DataFrame({**rows, "attainment": values}), ["x"]) for values in ([0.3, 1], [0.98, 1]))
     assert far.axes[0].get_ylim()[0] == 0
     assert near.axes[0].get_ylim()[0] > 90
+
+
+def test_gpus_that_are_absent_for_any_reason_are_drawn():
+    assert tuple(over_time.STATES) == ABSENT

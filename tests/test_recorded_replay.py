@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.calibration.survival import Survival, kaplan_meier
 from sim.errors import BadInput
 from sim.validation.own_queue.queue_forecast import recorded_calls, split_of
 from sim.validation.own_queue.queue_log import read_queue
 from sim.validation.own_queue.replay import Calls, play_calls
 from sim.validation.own_queue.staffing import OnDuty, on_duty
+from sim.validation.own_queue.survival import Survival, kaplan_meier
 from tests.queue_in_engine import played_by_engine
 from tests.recorded_queues import SHIFTS, day_of_calls, log_of_days, queue
 

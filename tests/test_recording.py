@@ -13,9 +13,10 @@ from sim.errors import BadInput
 from sim.model.streams import SAMPLE, draws
 from sim.results.counting import timeline_of
 from sim.results.energy import energy
+from sim.results.folder import TABLES
 from sim.results.intents import attempts_in, every_row, intents
 from sim.results.latencies import latencies
-from sim.results.run import TABLES, Run, load_run
+from sim.results.run import Run, load_run
 from sim.results.timeline import ERROR, LOWEST
 from sim.results.verdict import sentences, verdict
 from sim.scenario.load import load

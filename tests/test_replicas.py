@@ -12,9 +12,9 @@ from sim.profile.profile import constant_profile
 from sim.results.conservation import of_both, of_tables
 from sim.results.costs import dollars, gpu_hours
 from sim.results.counting import timeline_of
+from sim.results.folder import TABLES
 from sim.results.metrics import pool_timeline
 from sim.results.offered import offered_load, with_offered_load
-from sim.results.run import TABLES
 from sim.results.verdict import sentences, verdict
 from sim.studies.fleets import Fleets
 from tests.random_scenarios import plain

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
+from sim.cli.places import write_page
 from sim.policies.access import Waitlist
 from sim.policies.limits import RateLimit
 from sim.policies.playbook import Timed
 from sim.policies.shedding import QueueBound
 from sim.profile.profile import profile_from
-from sim.report import render, tables, words, write
+from sim.report import render, tables, words
 from sim.report.page import parts
 from sim.report.ranking import ranking
 from sim.results.metrics import outcomes
@@ -293,8 +294,8 @@ def test_the_same_runs_give_the_same_page(run, html):
 
 def test_a_page_is_written_whole_over_an_old_one(tmp_path):
     path = tmp_path / "new folder" / "report.html"
-    write("first", path)
-    assert write("secönd", path) == path
+    write_page("first", path)
+    assert write_page("secönd", path) == path
     assert path.read_text(encoding="utf-8") == "secönd"
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
@@ -324,7 +325,7 @@ def test_numbers_become_words():
     assert words.count(math.inf) == "unlimited"
     assert words.seconds(math.inf) == "never"
     assert words.known(math.nan, " MWh") == "not known"
-    assert words.interval(0.5, math.nan, math.nan, percentages=True) == "50 %"
-    assert words.interval(0.5, 0.4, 0.6, percentages=True) == "50 %\n(40 to 60)"
-    assert words.interval(0.1, 0.05, 0.15, percentages=True, signed=True) == "+10 points\n(+5 to +15)"
+    assert words.interval(0.5, math.nan, math.nan, "share") == "50 %"
+    assert words.interval(0.5, 0.4, 0.6, "share") == "50 %\n(40 to 60)"
+    assert words.interval(0.1, 0.05, 0.15, "share", signed=True) == "+10 points\n(+5 to +15)"
     assert words.interval(math.inf, math.nan, math.nan) == "never"

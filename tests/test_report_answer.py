@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sim import BadInput, load, simulate, verdict
-from sim.cli.places import refuse_other_file
+from sim.cli.places import refuse_other_file, write_page
 from sim.plots.saving import short_path, slimmed
-from sim.report import render_markdown, write
+from sim.report import render_markdown
 from sim.report.answer import by_when
 from sim.report.playbook_pages import badge, highlights
 from sim.report.review import headroom, merged
@@ -170,7 +170,7 @@ def test_markdown_says_the_same_and_nothing_in_it_is_markup(compared):
 
 def test_a_report_replaces_reports_alone(tmp_path, compared):
     comparison, runs = compared
-    ours = write(render_markdown(runs, comparison), tmp_path / "report.md")
+    ours = write_page(render_markdown(runs, comparison), tmp_path / "report.md")
     refuse_other_file(ours)
     notes = tmp_path / "notes.md"
     notes.write_text("# my notes")

@@ -14,7 +14,9 @@ from sim.model.gateway import REASONS
 from sim.model.request import OUTCOMES
 from sim.policies.access import Waitlist
 from sim.policies.shedding import Shed
-from sim.results.run import TABLES, Run, load_run, request_table
+from sim.results.folder import TABLES
+from sim.results.log_tables import request_table
+from sim.results.run import Run, load_run
 from sim.scenario.load import load
 from sim.scenario.scenario import Scenario
 from tests.random_scenarios import plain

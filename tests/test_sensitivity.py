@@ -139,10 +139,10 @@ def test_figures_have_their_units(metric, value, text, far):
 
 
 def test_intervals_of_dollars_and_of_shares_near_all_have_their_units():
-    assert words.interval(16_300, 14_100, 18_400, signed=True, dollars=True) == "+$16.3 k\n(+$14.1 k to +$18.4 k)"
-    assert words.interval(-120, -9510, 14_800, signed=True, dollars=True) == "-$120\n(-$9.51 k to +$14.8 k)"
-    assert words.interval(math.inf, math.nan, math.nan, dollars=True) == "not known"
-    assert words.interval(0.9999, 0.9995, 1.0, percentages=True) == "99.99 %\n(99.95 to 100)"
+    assert words.interval(16_300, 14_100, 18_400, "dollars", signed=True) == "+$16.3 k\n(+$14.1 k to +$18.4 k)"
+    assert words.interval(-120, -9510, 14_800, "dollars", signed=True) == "-$120\n(-$9.51 k to +$14.8 k)"
+    assert words.interval(math.inf, math.nan, math.nan, "dollars") == "not known"
+    assert words.interval(0.9999, 0.9995, 1.0, "share") == "99.99 %\n(99.95 to 100)"
 
 
 def test_the_cost_of_images_is_an_outcome_over_all_seeds_together():

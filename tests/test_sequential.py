@@ -5,9 +5,9 @@ import pytest
 
 from sim import BadInput, compare, sentences, size
 from sim.cli.run_commands import not_alive
+from sim.results.intervals import precise_after, t_interval
 from sim.results.warm_up import mser
 from sim.studies.choice import imprecise
-from sim.studies.intervals import precise_after, t_interval
 from sim.studies.objectives import OBJECTIVES
 from sim.studies.selection import Race, pick_best
 from tests.random_scenarios import plain
@@ -81,6 +81,8 @@ def test_a_comparison_adds_seeds_until_it_is_precise_or_has_the_most():
     assert imprecise(wide, 0.0001) == [
         "NOT AS PRECISE AS ASKED FOR after 11 seeds: 'none'; --most-seeds allows more."
     ], "it ended at the most seeds and said nothing of it"
+    one, _ = compare(overloaded(), ["none"], seeds=1, until=0.0001, most=4, processes=1, by="attainment")
+    assert one.seeds == [1, 2, 3, 4]  # a single seed says nothing, so there are more
     narrow, _ = compare(scenario, ["closed"], seeds=3, until=0.02, most=100, processes=1, by="attainment")
     assert narrow.seeds == list(range(1, 9))  # nothing is served with any seed: known after three, and five ahead
     assert imprecise(narrow, 0.02) == imprecise(narrow, None) == []

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, load, simulate
-from sim.engine.shadow import shadow, with_telemetry
+from sim.cli.runbook_command import shadow as shadow_command
 from sim.model.knobs import knob_called
 from sim.report.shadow_words import NO_STEPS, NONE_MADE, NOT_DONE, caveat, lines
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Reading, Readings, readings
+from sim.results.log_tables import decision_table
 from sim.results.metrics import recorded
-from sim.results.run import decision_table
 from sim.results.timeline import ATTEMPTS, IN_TIME
+from sim.studies.shadow import shadow, with_telemetry
 
 STEPS = [
     {"policy": {"kind": "hpa", "pool": "gpus", "most": 160, "utilisation": "70 %"}},
@@ -231,8 +232,10 @@ def test_metrics_that_cannot_be_understood_are_refused(text, said):
         decided(scenario(STEPS[2]), text)
 
 
-def test_metrics_from_before_the_start_are_refused_and_cells_have_several_gateways():
+def test_metrics_from_before_the_start_are_refused_and_cells_have_several_gateways(tmp_path):
+    early = tmp_path / "early.json"
+    early.write_text(json.dumps({"time": "2020-01-01", "metrics": {WAIT: 1}}) + "\n")
     with pytest.raises(BadInput, match="before the start"):
-        caveat(scenario(), [], [], 0)
+        shadow_command("surge", str(early))
     with pytest.raises(BadInput, match="gateway of its own"):
         with_telemetry(load("surge", sets={"cells": 2}))

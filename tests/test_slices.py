@@ -67,14 +67,14 @@ def test_first_looks_have_ten_gpus_or_more():
 
 
 def test_the_verdict_names_the_gpus_that_were_simulated_and_warns_of_few():
-    manifest = {"scale": 1 / 600, "pools": {"fleet": {"gpus": 10, "gpus_in_full": 6000}}}
+    manifest = {"scale": 1 / 600, "pools": {"fleet": {"gpus": 10, "gpus_per_replica": 1, "gpus_in_full": 6000}}}
     assert slice_sentences(manifest) == [
         "A slice of 1/600 of people and GPUs was simulated: 10 of the 6 k GPUs of 'fleet'; counts are scaled up."
     ]
-    few = {"scale": 1 / 6000, "pools": {"fleet": {"gpus": 1, "gpus_in_full": 6000}}}
+    few = {"scale": 1 / 6000, "pools": {"fleet": {"gpus": 1, "gpus_per_replica": 1, "gpus_in_full": 6000}}}
     assert "FEW GPUS" in slice_sentences(few)[1]
     assert "1/600 or more has 10" in slice_sentences(few)[1]
-    assert not slice_sentences({"scale": 1.0, "pools": {"gpus": {"gpus": 4, "gpus_in_full": 4}}})
+    assert not slice_sentences({"scale": 1.0, "pools": {"gpus": {"gpus": 4, "gpus_per_replica": 1, "gpus_in_full": 4}}})
 
 
 @pytest.mark.parametrize(("count", "works"), [(100, True), (101, False), (129, False), (257, False)])

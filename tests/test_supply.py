@@ -13,6 +13,7 @@ from sim.policies.playbook import Step
 from sim.policies.supply import MoveGpus, Orders, ScheduledCapacity
 from sim.report import words
 from sim.results.metrics import capacity
+from sim.scenario.checks import check_step
 from tests.fleets import changes, fleets, in_service, seen, surge
 from tests.test_engines import assert_alike
 
@@ -190,4 +191,4 @@ def test_a_pool_that_the_scenario_lacks_is_told(policy):
     with pytest.raises(BadInput, match="spare"):
         simulate(two_pools(), [policy])
     with pytest.raises(ValueError, match=r"playbooks.one.0.policy.*spare"):
-        two_pools().check_step(Step.model_construct(policy=policy, from_=0.0, until=1.0), "playbooks.one.0")
+        check_step(two_pools(), Step.model_construct(policy=policy, from_=0.0, until=1.0), "playbooks.one.0")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from sim import BadInput, simulate, sweep, verdict
 from sim.cli.main import app
 from sim.cli.sweep_command import sweep_table
+from sim.results.intervals import mean_interval
 from sim.studies.configurations import scenario_at
 from sim.studies.figures import figures
-from sim.studies.intervals import mean_interval
 from sim.studies.sweep import DEMAND, cube, points_of, read_axis, scenario_with
 from sim.studies.uncertain import load_uncertain
 from sim.wording import percent

@@ -7,8 +7,9 @@ from sim import load, simulate
 from sim.report.origins import sources
 from sim.results.money import of_service
 from sim.results.verdict import verdict
+from sim.scenario.provenance import assumed
 from sim.studies import switch_points as switches
-from sim.studies.assumed import assumed, with_assumed
+from sim.studies.assumed import with_assumed
 from sim.studies.decide import decide
 from sim.studies.sweep import DEMAND
 from sim.studies.switch_points import switch_points, switch_sentences, what_would_change

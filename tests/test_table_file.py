@@ -1,5 +1,7 @@
 """Tables of a run as Parquet files: what is read again is what was written, and only repetition is compressed."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -7,19 +9,20 @@ import pytest
 
 from sim.results.table_file import write_table
 
-TABLE = pd.DataFrame(
-    {
-        "user": np.arange(2000, dtype=np.int32),
-        "tier": pd.Categorical.from_codes(np.arange(2000) % 2, ["free", "plus"]),
-        "reason": pd.Categorical.from_codes(np.where(np.arange(2000) % 3, -1, 0), ["quota"]),
-        "arrived": np.sqrt(np.arange(2000.0)),
-        "left": np.where(np.arange(2000) % 5, np.nan, np.sqrt(np.arange(2000.0))),
-        "batch": pd.array(np.where(np.arange(2000) % 7, np.arange(2000), None), dtype="Int32"),
-        "retry": np.arange(2000) % 9 == 0,
-        "pool": pd.Series(["gpus", None] * 1000, dtype="str"),
-        "old": pd.Series(["1", None] * 1000, dtype=object),
-    }
-)
+names: Any = pd.Categorical.from_codes
+ROW: Any = np.arange(2000)
+COLUMNS: dict[str, Any] = {
+    "user": np.arange(2000, dtype=np.int32),
+    "tier": names(ROW % 2, ["free", "plus"]),
+    "reason": names(np.where(ROW % 3, -1, 0), ["quota"]),
+    "arrived": np.sqrt(np.arange(2000.0)),
+    "left": np.where(ROW % 5, np.nan, np.sqrt(np.arange(2000.0))),
+    "batch": pd.array([n if n % 7 else None for n in range(2000)], dtype="Int32"),
+    "retry": ROW % 9 == 0,
+    "pool": pd.Series(["gpus", None] * 1000, dtype="str"),
+    "old": pd.Series(["1", None] * 1000, dtype=object),
+}
+TABLE = pd.DataFrame(COLUMNS)
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(0), slice(1)], ids=["all", "none", "one"])

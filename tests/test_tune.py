@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from sim import BadInput, compare, tune
-from sim.studies.intervals import Difference
+from sim.results.intervals import Difference
 from sim.studies.tune import Scorer, Tuned, axis_of, more_beyond
 from tests.test_compare import overloaded
 

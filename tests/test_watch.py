@@ -17,17 +17,17 @@ from typer.main import get_command
 from sim.calibration.asks import asks_of_run
 from sim.calibration.log_readings import LogReadings
 from sim.cli.main import app
-from sim.cli.watch_command import pieces
 from sim.cli.watch_command import watch as watch_command
 from sim.demand.recordings.importing import ImportOptions
-from sim.engine.shadow import with_telemetry
 from sim.errors import BadInput
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Readings, readings
 from sim.studies.near_future import CHANGES, DRIFT, FADES, TREND, growth_of, trend_of
+from sim.studies.shadow import with_telemetry
 from sim.studies.watch import Watcher, is_full, too_busy, watch
 from sim.studies.watch_score import crps_of, score
 from sim.studies.watch_words import in_json, in_words, sentence
+from sim.tables.growing import pieces
 from tests.random_scenarios import constant, plain
 
 
@@ -319,8 +319,8 @@ def test_a_log_that_grows_and_is_rotated_says_the_same_as_the_whole_one(played, 
     steps = [lambda: adds("".join(parts[1])[9:]), lambda: adds("".join(parts[2])), rotates]
     options = ImportOptions(stamped="end")
     expected = list(LogReadings(scenario, options).readings(whole))
-    growing = pieces(grows, tmp_path / "piece.csv", lambda _: steps.pop(0)())
-    found = list(islice(LogReadings(scenario, options).readings(grows, growing), len(expected)))
+    growing = pieces(grows, lambda _: steps.pop(0)())
+    found = list(islice(LogReadings(scenario, options).of_pieces(grows, growing), len(expected)))
     assert len(found) > 35
     for one, other in zip(found, expected, strict=True):
         assert one.time == other.time
@@ -337,9 +337,9 @@ def test_a_growing_log_of_iis_may_change_its_fields(tmp_path):
     rows = "".join(f"2025-03-31 12:00:{k:02} 200 1000\n" for k in range(30))
     log.write_text("#Version: 1.0\n#Fields: date time sc-status time-taken\n" + rows)
     steps = [more]
-    growing = pieces(log, tmp_path / "piece.log", lambda _: steps.pop(0)())
+    growing = pieces(log, lambda _: steps.pop(0)())
     read = LogReadings(incident(start="2025-03-31"))
-    minutes = [reading.time - 1743422400.0 for reading in read.readings(log, islice(growing, 2))]
+    minutes = [reading.time - 1743422400.0 for reading in read.of_pieces(log, islice(growing, 2))]
     assert minutes == [0, 60, 120, 180, 240]  # after 12:00: known up to a second, which answers take, before 12:05
 
 
@@ -351,7 +351,7 @@ def test_a_minute_of_a_growing_log_with_health_checks_alone_is_quiet(tmp_path):
         found.append(tmp_path / f"{place}.log")
         found[-1].write_text(text)
     log = LogReadings(incident(start="2025-03-31"))
-    assert [seen.time % 3600 for seen in log.readings(found[0], found)] == [0, 60, 120, 180]
+    assert [seen.time % 3600 for seen in log.of_pieces(found[0], found)] == [0, 60, 120, 180]
 
 
 def test_without_durations_the_queue_is_the_work_less_what_the_gpus_can_do(tmp_path):

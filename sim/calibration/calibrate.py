@@ -26,12 +26,11 @@ from sim.errors import BadInput
 from sim.profile.file import laid_out
 from sim.profile.perf_tables import import_profile
 from sim.profile.profile import Profile, profile_from
+from sim.results.intervals import says_nothing, t_interval
 from sim.scenario.document import with_setting
 from sim.scenario.scenario import Scenario
-from sim.studies.intervals import says_nothing, t_interval
 from sim.tables.formats import load_test
 from sim.tables.formats.reader import CountSeries
-from sim.writing import write_bytes
 
 HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
@@ -52,20 +51,13 @@ class Calibration:
     findings: Findings
     held: pd.DataFrame
 
-    def write(self, out: Path) -> list[Path]:
+    def files(self, out: Path) -> dict[Path, str]:
         """The scenario and its profiles beside it; the header of the scenario says where each value is from."""
-        files = []
-        for name, document in self.profiles.items():
-            files.append(out.with_name(f"{out.stem}.{name}.profile.json"))
-            write_bytes(laid_out(document).encode(), files[-1])
-        document = {
-            **self.scenario.document,
-            "profiles": {n: f.name for n, f in zip(self.profiles, files, strict=True)},
-        }
+        places = {name: out.with_name(f"{out.stem}.{name}.profile.json") for name in self.profiles}
+        document = {**self.scenario.document, "profiles": {name: path.name for name, path in places.items()}}
         head = FITTED + "".join(f"# {line}\n" for line in self.findings.lines())
         text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-        write_bytes(text.encode(), out)
-        return [out, *files]
+        return {out: text, **{path: laid_out(self.profiles[name]) for name, path in places.items()}}
 
 
 def calibrate(

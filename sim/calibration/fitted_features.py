@@ -13,7 +13,7 @@ from sim.calibration.asks import Asks
 from sim.calibration.estimates import Findings
 from sim.calibration.servers import mean_and_spread
 from sim.profile.file import FORMAT
-from sim.studies.intervals import t_interval
+from sim.results.intervals import t_interval
 
 Floats = NDArray[np.float64]
 POOL = "gpus"

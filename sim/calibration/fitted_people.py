@@ -14,7 +14,7 @@ from sim.calibration.fitted_laws import FittedLaw, Floats, Mask, Z, fitted, log_
 from sim.demand.behaviour import Behaviour
 from sim.demand.recordings.attempts import FAILED, REFUSED, Sessions, sessions
 from sim.model.chance import LOGNORMAL
-from sim.studies.intervals import proportion
+from sim.results.intervals import proportion
 
 ONE_TIME = 0.01  # 95 % of patience within as much of its median is the timeout of a client
 REFUTED = 3.0  # leavers expected where nobody left: as many are 5 % likely to be none

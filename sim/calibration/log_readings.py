@@ -22,6 +22,7 @@ from sim.results.gateway_readings import Reading, Values
 from sim.results.manifest import feature_entry
 from sim.scenario.parts import Pool
 from sim.scenario.scenario import Scenario
+from sim.tables.growing import is_text, pieces
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -60,15 +61,23 @@ class LogReadings:
         self.backlog = dict.fromkeys(self.scenario.pools, 0.0)  # GPU-seconds
         self.each = dict.fromkeys(self.scenario.pools, float(self.work.mean()))  # of a request of late
 
-    def readings(self, path: Path, pieces: Iterable[Path] | None = None) -> Iterator[Reading]:
-        """The readings of a log; pieces: files with its lines as they were added, where it grows."""
-        for piece in [path] if pieces is None else pieces:
+    def readings(self, path: Path) -> Iterator[Reading]:
+        """The readings of a log."""
+        yield from self.minutes(self.trace(path, path))
+
+    def following(self, path: Path) -> Iterator[Reading]:
+        """The readings of a log that grows, and for ever of lines that are added. Raises BadInput for a packed file."""
+        if not is_text(path):
+            raise BadInput("a packed file cannot be followed", file=path, key="--follow", expected="a log as text")
+        return self.of_pieces(path, pieces(path))
+
+    def of_pieces(self, path: Path, pieces: Iterable[Path]) -> Iterator[Reading]:
+        """The readings of a log from files with its lines as they were added."""
+        for piece in pieces:
             try:
                 trace = self.trace(piece, path)
-            except NoRows:
-                if pieces is None:
-                    raise
-                continue  # a quiet minute has health checks alone
+            except NoRows:  # a quiet minute has health checks alone
+                continue
             yield from self.minutes(trace)
 
     def trace(self, piece: Path, path: Path) -> Trace:

@@ -19,7 +19,7 @@ from sim.calibration.asks import Asks
 from sim.calibration.coarse_clock import possible_services
 from sim.calibration.coarse_clock import surprise as coarse_surprise
 from sim.demand.recordings.arrivals import on_ticks
-from sim.studies.intervals import t_interval
+from sim.results.intervals import t_interval
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.calibration.asks import Asks
 from sim.calibration.estimates import Findings
-from sim.studies.intervals import proportion
+from sim.results.intervals import proportion
 
 Floats = NDArray[np.float64]
 WRONG = 0.25  # share of requests that a rule may get wrong; a coin would be wrong for up to a half

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from sim.cli import options
 from sim.cli.console import Console, progress_bar, ready, say, text_table
 from sim.cli.options import a_time, named, scenario_of, studying
-from sim.cli.places import begins_with, manifest_of, refuse_file, refuse_taken, save_table
+from sim.cli.places import begins_with, manifest_of, refuse_file, refuse_taken, save_table, write_file
 from sim.errors import BadInput
 
 
@@ -57,7 +57,9 @@ def calibrate(
     with progress_bar("fitted scenario") as report:
         found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
     print_findings(found.findings)
-    written = found.write(out)
+    written = found.files(out)
+    for path, text in written.items():
+        write_file(text, path)
     save_table(found.findings.table, table)
     console = Console()
     if len(found.held):

@@ -143,7 +143,7 @@ def announce_size(
     scenario: "Scenario", playbook: str | None, *, runs: int = 1, processes: int | None = None, yes: bool = False
 ) -> None:
     """Say what a large run will take; raise BadInput where this machine cannot hold it, unless `yes`."""
-    from sim.engine.estimate import estimate, refuse_too_large
+    from sim.studies.estimate import estimate, refuse_too_large
 
     found = estimate(scenario, playbook)
     parts = scenario.played_cells if runs == 1 else runs

@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from sim.cli.console import Console, ready
 from sim.cli.options import Override, Sets, scenario_of
-from sim.cli.places import refuse_other_file
+from sim.cli.places import refuse_other_file, write_page
 from sim.errors import BadInput
 
 
@@ -45,10 +45,9 @@ def explore(
 def write_offline(sweep: Path, page: Path) -> None:
     """Write the page of a saved sweep."""
     from sim.explorer.offline import offline_page
-    from sim.report import write
 
     refuse_other_file(page, ".html", ".htm")
-    written = write(offline_page(sweep), page)
+    written = write_page(offline_page(sweep), page)
     size = written.stat().st_size
     Console().print_line(f"Page in {written} ({size / 1e3:,.0f} kB)")
 

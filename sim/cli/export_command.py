@@ -49,7 +49,7 @@ def demand_export(
     if is_run:
         refuse_changes(override=override, set=sets, seed=seed)
         run = sim.load_run(Path(source))
-        start, horizon = datetime.fromisoformat(run.manifest["start"]), run.horizon
+        start, horizon = run.start, run.horizon
     else:
         scenario = scenario_of(source, override, sets)
         start, horizon = scenario.start, scenario.horizon

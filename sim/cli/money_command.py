@@ -83,8 +83,9 @@ PAYS, PAYS_NOT = "pays", "does not pay"
 
 def worth(row: dict[str, Any]) -> str:
     """Whether a GPU, more or less, brings what it costs; nothing where the interval does not say."""
-    known = row["low"] == row["low"]
-    return PAYS if known and row["low"] > row["cost"] else PAYS_NOT if known and row["high"] < row["cost"] else ""
+    if row["low"] > row["cost"]:
+        return PAYS
+    return PAYS_NOT if row["high"] < row["cost"] else ""
 
 
 def worth_sentence(row: dict[str, Any]) -> str:

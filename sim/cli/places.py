@@ -188,6 +188,12 @@ def write_file(content: "pd.DataFrame | str", path: Path) -> None:
         raise BadInput(f"this file cannot be written ({wrong.strerror})", file=path, expected=expected) from None
 
 
+def write_page(page: str, path: Path) -> Path:
+    """Write a page in full or not at all, in a new folder if need be; gives back the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_bytes(page.encode("utf-8", errors="replace"), path)
+
+
 def save_table(table: "pd.DataFrame", out: Path | None, what: str = "Table") -> None:
     """Write a table as CSV or Parquet and say where, if it was asked for. Raises BadInput."""
     if out is not None:

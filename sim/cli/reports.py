@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.cli.console import Console, progress_bar, say_where
+from sim.cli.places import write_page
 from sim.errors import BadInput
 from sim.writing import replacing
 
@@ -46,7 +47,7 @@ def report_beside(runs: list[Any], about: Any, folder: Path, verdicts: list[Any]
     with ThreadPoolExecutor(1) as thread:
         page = thread.submit(render, runs, about, verdicts)
         yield
-        write_page(page.result, folder)
+        put_beside(page.result, folder)
 
 
 def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = None) -> None:
@@ -54,15 +55,13 @@ def write_report(runs: list[Any], about: Any, folder: Path, page: Path | None = 
     from sim.report import render, render_markdown
 
     made = render_markdown if page is not None and page.suffix == ".md" else render
-    write_page(lambda: made(runs, about), folder, page)
+    put_beside(lambda: made(runs, about), folder, page)
 
 
-def write_page(drawn: Callable[[], str], folder: Path, page: Path | None = None) -> None:
+def put_beside(drawn: Callable[[], str], folder: Path, page: Path | None = None) -> None:
     """Write a report of saved results. Whatever stops it, they stay, and the report can be made again."""
-    from sim.report import write
-
     try:
-        written = write(drawn(), page or folder / "report.html")
+        written = write_page(drawn(), page or folder / "report.html")
     except BaseException as stopped:
         again = f"meltpoint report {shlex.quote(str(folder))}"
         if isinstance(stopped, OSError):

@@ -144,10 +144,12 @@ def compare(
     from sim.studies.answer_folder import load_comparison, save_comparison
     from sim.studies.choice import imprecise
     from sim.studies.earlier import in_common
+    from sim.studies.selection import PILOT
 
     earlier = None if against is None else load_comparison(against)
     at_most = options.most_of(most_seeds, until_precise, pick_best)
     precision = None if until_precise is None else a_share("--until-precise", until_precise)
+    apart = None if pick_best is None else difference_of(pick_best, by)
     given, names = compared(scenarios, config or [], playbooks, override, parsed(sets))
     given = [replace_field(one, scenario=beginning(one.scenario, begin)) for one in given]
     labelled = len(scenarios) > 1 or bool(config)
@@ -157,18 +159,13 @@ def compare(
     folder = result_folder(out, f"{Path(scenarios[0]).stem}-compared", replace=replace)
     ready(engine)
     if engine == "compiled":
-        largest = max(
-            given, key=lambda one: sum(pool.gpus for pool in one.scenario.pools.values()) * one.scenario.scale
-        )
+        largest = max(given, key=lambda one: sum(map(one.scenario.gpus, one.scenario.pools)))
         announce_size(largest.scenario, largest.playbook, runs=seeds * len(given), processes=processes, yes=yes)
     kept = False if no_store else store
     picked = None
-    if pick_best is not None:
-        from sim.studies.selection import PILOT
-
+    if apart is not None:
         with studying(f"{given[0].scenario.title}: the best", cluster, processes, shard) as at_work:
-            most, apart = max(at_most, PILOT), difference_of(pick_best, by)
-            picked = sim.pick_best(given, apart=apart, by=by, most=most, store=kept, **at_work)
+            picked = sim.pick_best(given, apart=apart, by=by, most=max(at_most, PILOT), store=kept, **at_work)
     with machines(cluster, processes, shard, load_report) as executor, runs_bar(given[0].scenario.title) as report:
         comparison, runs = sim.compare(
             given if labelled else given[0].scenario,
@@ -244,8 +241,10 @@ def compared(
         first = of_saved(name) or next(iter(scenario.playbooks))
         every = wanted or ([first] if several or of_saved(name) else list(scenario.playbooks))
         stem = Path(name).stem
-        labels = {p: p if not several else stem if len(every) == 1 else f"{stem}, {p}" for p in every}
-        found += [Configuration(labels[p], scenario, p) for p in every]
+        labels = [f"{stem}, {playbook}" for playbook in every] if several else every
+        if several and len(every) == 1:
+            labels = [stem]
+        found += [Configuration(label, scenario, playbook) for label, playbook in zip(labels, every, strict=True)]
     for text in config:
         first_wanted = wanted[0] if wanted else None
         one = read_configuration(text, scenarios[0], override=override, sets=sets, playbook=first_wanted)

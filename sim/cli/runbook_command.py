@@ -1,9 +1,7 @@
 """The commands that lead to a service in production: a runbook, a run's metrics for a dashboard, shadow mode."""
 
 import shlex
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,9 +117,9 @@ def export_metrics(
     The file has what a gateway sees at every control tick, with times, of the whole service. A saved run is made once
     more, since it does not hold its ticks; it is the same run. `promtool tsdb create-blocks-from openmetrics` takes it.
     """
-    from sim.engine.shadow import with_telemetry
     from sim.results.gateway_metrics import openmetrics
     from sim.studies.configurations import scenario_at
+    from sim.studies.shadow import with_telemetry
 
     refuse_file(out)
     step = option("--every", every, seconds)
@@ -151,38 +149,25 @@ def shadow(
     The metrics are the answer to a range query of Prometheus, OpenMetrics text with times, or JSON lines, which are
     answered as they come. Nothing is sent anywhere. The playbook's dates are those of the scenario: --set start=...
     """
-    from sim.engine.shadow import shadow as look
     from sim.engine.simulate import chosen
-    from sim.report.shadow_words import caveat, lines
-    from sim.results.gateway_readings import readings
-    from sim.results.run import decision_table
+    from sim.report.shadow_words import caveat, instant, lines
+    from sim.results.gateway_readings import readings_in
+    from sim.results.log_tables import decision_table
+    from sim.studies.shadow import shadow as look
 
     refuse_file(out)
     loaded = scenario_of(scenario, override, sets)
     steps = loaded.in_force(chosen(loaded, playbook)[0])
     console, rows, ticks = Console(), [], []
-    with opened(metrics) as file:
-        for looked in look(loaded, playbook, readings(file, metrics)):
-            ticks.append(looked.seen.now)
-            rows += looked.rows
-            for line in lines(loaded, steps, looked):
-                console.print_line(line)
+    for looked in look(loaded, playbook, readings_in(metrics)):
+        ticks.append(looked.seen.now)
+        rows += looked.rows
+        for line in lines(loaded, steps, looked):
+            console.print_line(line)
+    if not ticks:
+        message = "all metrics are from before the start of the scenario"
+        raise BadInput(message, file=metrics, key="start", value=instant(loaded, 0.0), expected="--set start=...")
     if out is not None:
         save_table(decision_table(rows), out, "Decisions")
     for line in caveat(loaded, steps, ticks, len(rows)):
         console.print_line(line)
-
-
-@contextmanager
-def opened(name: str) -> Iterator[Iterable[str]]:
-    """The lines of a file, or of standard input. Raises BadInput."""
-    if name == "-":
-        yield sys.stdin
-        return
-    try:
-        with open(name, encoding="utf-8") as file:
-            yield file
-    except FileNotFoundError:
-        raise BadInput("there is no such file", file=name, expected="a file with metrics, or -") from None
-    except UnicodeDecodeError:
-        raise BadInput("this is no text", file=name, expected="metrics as UTF-8") from None

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.filesize import decimal
 from rich.table import Table
@@ -12,6 +12,9 @@ from sim.cli.console import Console, name_column, text_table
 from sim.cli.options import StoreFolder, option
 from sim.errors import BadInput
 from sim.units import seconds
+
+if TYPE_CHECKING:
+    from sim.studies.store import Store
 
 
 def store(
@@ -42,19 +45,22 @@ def store(
     for other in merge or []:
         if not other.is_dir():
             raise BadInput("there is no such folder", file=other, key="--merge", expected="one with runs of a study")
+    if not merge and folder is not None and not kept.folder.is_dir():
+        raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
     if merge:
         copied = sum(kept.merge(other) for other in merge)
         Console().print_line(f"Copied {copied:,} runs to {kept.folder}")
-        return
-    if folder is not None and not kept.folder.is_dir():
-        raise BadInput("there is no such folder", file=folder, expected="one that a study wrote runs into")
-    console = Console()
-    if prune:
+    elif prune:
         age = seconds("never") if older is None else option("--older", older, seconds)
         files, size = kept.prune(older=age, everything=everything)
-        console.print_line(f"Deleted {files:,} files, {decimal(size)}, of {kept.folder}")
-        return
-    rows = kept.listed()
+        Console().print_line(f"Deleted {files:,} files, {decimal(size)}, of {kept.folder}")
+    else:
+        print_runs(kept, most)
+
+
+def print_runs(kept: "Store", most: int) -> None:
+    """Print how many runs are kept, and the newest of them."""
+    console, rows = Console(), kept.listed()
     total = decimal(sum(row["bytes"] for row in rows))
     current = sum(row["current"] for row in rows)
     console.print_line(f"{len(rows):,} runs in {kept.folder}, {total}; {current:,} are of this version.")

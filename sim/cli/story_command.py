@@ -7,7 +7,7 @@ from typer import Option
 
 from sim.cli.console import ready, runs_bar, say, say_where
 from sim.cli.options import Processes, machines
-from sim.cli.places import refuse_other_file
+from sim.cli.places import refuse_other_file, write_page
 
 
 def story(
@@ -19,7 +19,6 @@ def story(
     A million people in five days and in an hour: when GPUs saturate and throttle, what users saw, what was done, the
     team, money, energy, carbon and water; each claim with its figure, the origin of that and the run behind it.
     """
-    from sim.report import write
     from sim.report.page import as_markdown, html
     from sim.report.story import cells
     from sim.report.story import story as told
@@ -35,4 +34,4 @@ def story(
     run, main, appendix = told(dict(zip(wanted, made, strict=True)))
     say(main[0].blocks[0].sentences)  # type: ignore[union-attr]
     made_of = html if out.suffix == ".html" else as_markdown
-    say_where("\nStory", write(made_of(run, main, appendix), out))
+    say_where("\nStory", write_page(made_of(run, main, appendix), out))

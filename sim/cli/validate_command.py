@@ -96,25 +96,14 @@ def carry_out(
     for one in made:
         Console().print(Text(one.sentence, style="bold"))
     if out is not None:
-        try:
-            write(made, out)
-        except OSError as wrong:
-            raise BadInput(f"the studies cannot be written there ({wrong})", key="--out", value=str(out)) from None
+        from sim.validation.study_file import page, results_csv
+
+        write_file(results_csv(made) if out.suffix == ".csv" else page(made), out)
         Console().print_line(f"Written to {out}")
     if any(one.misses if strict else one.unexpected for one in made):
         raise typer.Exit(1)
     if strict and not all(one.held for one in made):
         raise typer.Exit(3)
-
-
-def write(studies: list["Study"], path: Path) -> None:
-    """Write the studies as a page, or as a table where the file's name ends in .csv."""
-    from sim.validation.study_file import page, write_results
-
-    if path.suffix == ".csv":
-        write_results(studies, path)
-    else:
-        write_file(page(studies), path)
 
 
 def chosen(

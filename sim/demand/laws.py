@@ -5,7 +5,17 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from sim.model.chance import CONSTANT, EXPONENTIAL, FIXED, LOGNORMAL, NEGATIVE_BINOMIAL, NEVER, UNIFORM, WEIBULL
+from sim.model.chance import (
+    CONSTANT,
+    EXPONENTIAL,
+    FIXED,
+    LOGNORMAL,
+    NEGATIVE_BINOMIAL,
+    NEVER,
+    UNIFORM,
+    WEIBULL,
+    quantile,
+)
 from sim.schema import Strict
 from sim.units import Count, Plain, Seconds, Whole
 
@@ -27,6 +37,11 @@ class Law(NamedTuple):
         if self.kind == WEIBULL:
             return self.a * math.gamma(1 + 1 / self.b)
         return self.a  # of never: inf
+
+    @property
+    def median(self) -> float:
+        """The median; inf for never."""
+        return float(quantile.direct(*self, 0.5))
 
 
 class Never(Strict):

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.estimate import simple_counts
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
 from sim.explorer.settings import Chosen
@@ -19,6 +18,7 @@ from sim.results.run import Run
 from sim.results.verdict import run_in_bins
 from sim.scenario.scenario import Scenario
 from sim.scenario.slices import FEW_GPUS, divisors
+from sim.studies.estimate import simple_counts
 from sim.studies.figures import figures
 from sim.studies.fleets import served_pools
 from sim.wording import amount, duration, in_gpus, names_in_words, percent

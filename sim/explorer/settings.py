@@ -10,9 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
-from sim.model.chance import quantile
-from sim.policies.playbook import KINDS
-from sim.report.switches import in_words, is_share
+from sim.report.switches import in_words
 from sim.scenario.load import plain_value
 from sim.scenario.scenario import Scenario
 from sim.studies.fleets import served_pools
@@ -69,7 +67,7 @@ def found_settings(scenario: Scenario, playbook: str) -> Iterator[Setting]:
     yield from of_the_wave(s)
     yield from knobs(s, playbook)
     b = s.behaviour
-    median = float(quantile.direct(*b.patience.law, 0.5))
+    median = b.patience.law.median
     name = next((n for n in ("median", "mean", "value") if isinstance(getattr(b.patience, n, None), float)), "")
     if name and 0 < median < math.inf:
         yield stretched(f"behaviour.patience.{name}", f"patience ({name})", f"{getattr(b.patience, name):g} s")
@@ -112,15 +110,16 @@ def of_the_wave(scenario: Scenario) -> Iterator[Setting]:
 def knobs(scenario: Scenario, playbook: str) -> list[Setting]:
     """The numbers that the steps of a playbook were given, and the bounds and delays of their triggers."""
     found = []
-    for n, step in enumerate(scenario.document.get("playbooks", {}).get(playbook) or []):
-        known = KINDS[step["policy"]["kind"]].model_fields
+    given = scenario.document.get("playbooks", {}).get(playbook) or []
+    for n, (step, made) in enumerate(zip(given, scenario.playbooks[playbook], strict=True)):
+        shares = made.policy.shares()
         for key, value in leaves(step):
             about, _, name = key.partition(".")
             if about not in ("policy", "when") or key == "policy.kind" or "." in playbook:
                 continue
             title = f"{n + 1}. {step['policy']['kind']}: {name.replace('_', ' ').replace('.', ' ')}"
             where = f"playbooks.{playbook}.{n}.{key}"
-            of_share = about == "policy" and name in known and is_share(known[name]) and not isinstance(value, str)
+            of_share = about == "policy" and name in shares and not isinstance(value, str)
             if of_share or name.startswith(("utilisation", "refused")):
                 found.append(share(where, title, float(value)))
             elif isinstance(value, int | float) or QUANTITY.fullmatch(str(value)):

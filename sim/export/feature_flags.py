@@ -1,7 +1,7 @@
 """Gates and quality as feature flags in flagd's format (OpenFeature): by tier, region, account age, share and date."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from sim.policies.access import FeatureGate, RegionGate
 from sim.policies.playbook import Step
@@ -20,7 +20,7 @@ def flags(numbered: list[tuple[int, Step]], scenario: Scenario) -> dict[str, Any
     rules: dict[str, list[Rule]] = {}
     for number, step in numbered:
         for name, condition, variant in conditions(step, scenario):
-            whole = both(*time_of(number, step, scenario), condition)
+            whole = joined("and", [*time_of(number, step, scenario), condition])
             rules.setdefault(name, []).insert(0, (whole, variant))
     if not rules:
         return None
@@ -54,8 +54,7 @@ def conditions(step: Step, scenario: Scenario) -> list[tuple[str, Any, Any]]:
         variant = str(policy.level)
     else:
         return []
-    named = [{"==": [{"var": "tier"}, tier]} for tier in policy.tiers or []]
-    tiers = {"or": named} if len(named) > 1 else named[0] if named else True
+    tiers = joined("or", [{"==": [{"var": "tier"}, tier]} for tier in policy.tiers or []])
     suffix = " level" if isinstance(policy, Degrade) else ""
     return [(f"{feature}{suffix}", tiers, variant) for feature in policy.features or scenario.features]
 
@@ -78,6 +77,9 @@ def time_of(number: int, step: Step, scenario: Scenario) -> list[Any]:
     return found + ([{"<": [now, math.ceil(origin + end)]}] if end < math.inf else [])
 
 
-def both(*conditions: Any) -> Any:
+def joined(how: Literal["and", "or"], conditions: list[Any]) -> Any:
+    """Conditions as one; true where there is none."""
     real = [one for one in conditions if one is not True]
-    return {"and": real} if len(real) > 1 else real[0] if real else True
+    if len(real) > 1:
+        return {how: real}
+    return real[0] if real else True

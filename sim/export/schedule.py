@@ -5,7 +5,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,7 @@ def provenance(
     run: Run, asks: pd.DataFrame, begin: float, end: float, speed: float, times: float, retries: bool
 ) -> dict[str, Any]:
     """The facts that reproduce this schedule, and warnings for its reader."""
-    manifest = run.manifest
-    start = datetime.fromisoformat(manifest["start"])
+    manifest, start = run.manifest, run.start
     content = json.dumps(manifest["scenario"], sort_keys=True)
     served = run.requests[run.requests["outcome"] == SERVED]
     waited = (served["finished"] - served["arrived"]).mean()

@@ -159,7 +159,7 @@ def nothing(ax: Axes, text: str) -> None:
 
 def dates(run: Run, seconds: ArrayLike) -> NDArray[np.float64]:
     """Instants of a run as matplotlib's date numbers (days)."""
-    start = float(date2num(datetime.fromisoformat(run.manifest["start"])))
+    start = float(date2num(run.start))
     return start + np.asarray(seconds, dtype=float) / DAY
 
 

@@ -10,7 +10,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from sim.model.knobs import POOL_KNOBS, SLOWDOWN, decided_name
 from sim.plots import axes
-from sim.policies.base import ABSENT
 from sim.results.energy import power_by_hour
 from sim.results.latencies import waits_over_time
 from sim.results.metrics import pool_timeline
@@ -25,10 +24,10 @@ TICKS = {
     3600.0: "1 h", 36_000.0: "10 h", 172_800.0: "2 days", 1_728_000.0: "20 days",
 }  # fmt: skip
 STATES = {  # colour and hatch of GPUs that are not in service
-    "ordered": (axes.ORANGE, "//"),
     "failed": (axes.VERMILLION, "xx"),
     "moving": (axes.PURPLE, ".."),
     "switched_off": (axes.GREY, ""),
+    "ordered": (axes.ORANGE, "//"),
 }
 
 
@@ -89,10 +88,9 @@ def fleet(run: Run, pool: str, ax: Axes, table: pd.DataFrame | None = None) -> N
     at = axes.dates(run, moments)
     ax.fill_between(at, below, step="post", color=axes.BLUE, alpha=0.22, linewidth=0)
     ax.step(at, below, where="post", color=axes.BLUE, linewidth=1.6, label="in service")
-    for state in ABSENT:
+    for state, (colour, hatch) in STATES.items():
         some = heights(changes, state, moments) / run.scale
         if some.any():
-            colour, hatch = STATES[state]
             style: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.0}
             name = state.replace("_", " ")
             ax.fill_between(at, below, below + some, step="post", alpha=0.75, label=name, **style)

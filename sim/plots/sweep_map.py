@@ -10,8 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from sim.errors import BadInput
 from sim.plots import axes
 from sim.plots.several import label_of
+from sim.results.intervals import t_interval
 from sim.studies.differences import RATIOS, interval_of, mean_of, unit_of
-from sim.studies.intervals import t_interval
 from sim.studies.sweep_file import numbers_in
 from sim.wording import setting
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import AfterValidator, Field
+from pydantic.fields import FieldInfo
 
 from sim.model.controls import Controls, PoolTelemetry, Telemetry, indices
 from sim.model.knobs import MOST_GPUS
 from sim.schema import Strict
-from sim.units import Count, Fraction, Seconds, Whole
+from sim.units import Count, Fraction, Seconds, Whole, fraction
 
 Family = Literal["access", "limits", "shedding", "queue", "sharing", "quality", "clients", "supply", "faults"]
 FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order in which they are listed
@@ -56,6 +57,16 @@ Ranking = Annotated[
 ]
 
 
+def marks_of(setting: FieldInfo) -> list[Any]:
+    """What is annotated to the type of a setting and to the types inside it."""
+
+    def inside(annotation: Any) -> list[Any]:
+        marks = [*getattr(annotation, "__metadata__", ())]
+        return marks + [mark for one in get_args(annotation) for mark in inside(one)]
+
+    return [*setting.metadata, *inside(setting.annotation)]
+
+
 @dataclass(frozen=True)
 class Advice:
     """Advice on a policy in a planner's words: what it protects, what it costs and when it fails."""
@@ -91,13 +102,21 @@ class NamedPolicy(Strict):
         """GPUs of each pool that it has ordered and not yet got."""
         return {}
 
+    @classmethod
+    def shares(cls) -> set[str]:
+        """The settings that are shares: one, an optional one, a list of them, or one for each name."""
+        return {
+            name
+            for name, setting in cls.model_fields.items()
+            if any(getattr(mark, "func", None) is fraction for mark in marks_of(setting))
+        }
+
     def of_service(self) -> dict[str, tuple[float, OfService]]:
         """The settings that were given and count something of the whole service, by name, with their values."""
         found = {}
-        for name, field_ in type(self).model_fields.items():
-            marks = [*field_.metadata, *(m for kind in get_args(field_.annotation) for m in get_args(kind)[1:])]
+        for name, setting in type(self).model_fields.items():
             value = getattr(self, name)
-            for mark in marks:
+            for mark in marks_of(setting):
                 if isinstance(mark, OfService) and name in self.model_fields_set and value is not None:
                     found[name] = (float(value), mark)
         return found

@@ -1,5 +1,5 @@
 """The report on runs: one HTML file that needs no network and can be printed, or Markdown."""
 
-from sim.report.page import render, render_markdown, write
+from sim.report.page import render, render_markdown
 
-__all__ = ["render", "render_markdown", "write"]
+__all__ = ["render", "render_markdown"]

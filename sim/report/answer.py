@@ -98,11 +98,11 @@ def alternatives(comparison: Comparison) -> Table:
     """What the choice, the second and the baseline give and cost; one row per figure, means over seeds."""
     shown = beside(comparison)
     columns = {name: figures_of(comparison, name) for name in shown}
-    objective = comparison.objective
-    share, runs = objective.kind == "share", [comparison.runs(name)["alive"] for name in shown]
+    objective, runs = comparison.objective, [comparison.runs(name)["alive"] for name in shown]
+    unit: words.Unit = "share" if objective.kind == "share" else "dollars"
     rows = [
         ["alive", *(f"{int(alive.sum())} of {len(alive)} seeds" for alive in runs)],
-        [objective.title, *(mean(f[objective.figure], percentages=share, dollars=not share) for f in columns.values())],
+        [objective.title, *(mean(f[objective.figure], unit) for f in columns.values())],
     ]
     for metric in FIGURES:
         values = [float(found[metric]["mean"]) for found in columns.values() if metric in found]

@@ -1,7 +1,6 @@
 """The report: what to do and why, then the figures and their sources; one HTML page, or Markdown."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
@@ -22,7 +21,6 @@ from sim.studies.compare import Comparison
 from sim.studies.decide import Decision
 from sim.studies.demand_multiple import Multiple
 from sim.studies.size import Size
-from sim.writing import write_bytes
 
 SMALL = ["load", "latency"]  # the figures of each of many playbooks; those of one are drawn in full
 ONE_PLAYBOOK = (
@@ -165,10 +163,3 @@ def gathered(verdicts: dict[str, Verdict], said: list[str]) -> list[str]:
         concerned = [name for name, v in verdicts.items() if warning in warnings(v)]
         found.append(warning if len(concerned) == len(verdicts) else f"{warning} (playbook {', '.join(concerned)})")
     return found
-
-
-def write(page: str, path: Path) -> Path:
-    """Write the page, all of it or nothing; gives back the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(page.encode("utf-8", errors="replace"), path)

@@ -9,6 +9,7 @@ import pandas as pd
 from sim.report import words
 from sim.report.tables import Table, table_of
 from sim.results.fairness import WHY_NOT
+from sim.results.intervals import FEWEST
 from sim.results.run import Run
 from sim.studies.choice import ALPHA, COVERS, objective_sentence
 from sim.studies.compare import Comparison
@@ -17,7 +18,6 @@ from sim.studies.decide import Decision
 from sim.studies.decide_words import written
 from sim.studies.differences import unit_of
 from sim.studies.earlier import shown
-from sim.studies.intervals import FEWEST
 from sim.wording import MANY, amount, names_in_words, percent, percentage
 
 Columns = dict[str, Callable[[Any], str]]
@@ -31,7 +31,7 @@ FAIRNESS: Columns = {  # of a group of people
 def ranking(comparison: Comparison) -> Table:
     """The objective with its interval, and the paired difference to the baseline."""
     objective, rows = comparison.objective, []
-    share = objective.kind == "share"
+    unit: words.Unit = "share" if objective.kind == "share" else "dollars"
     for place, name in enumerate(comparison.ranking, 1):
         figures, alive = figures_of(comparison, name), comparison.runs(name)["alive"]
         score = figures[objective.figure]
@@ -40,8 +40,8 @@ def ranking(comparison: Comparison) -> Table:
                 str(place),
                 name,
                 f"{int(alive.sum())} of {len(alive)}",
-                mean(score, percentages=share, dollars=not share),
-                "baseline" if name == comparison.baseline else difference(score, percentages=share),
+                mean(score, unit),
+                "baseline" if name == comparison.baseline else difference(score, unit),
                 words.share(figures["attainment"]["mean"]),
             ]
         )
@@ -55,7 +55,7 @@ def gives_and_costs(comparison: Comparison) -> Table:
     columns: Columns = {
         "images in time": lambda f: words.count(f["images_as_asked"]["mean"] + f["images_degraded"]["mean"]),
         "degraded": lambda f: words.share(f["degraded_share"]["mean"]),
-        "people kept": lambda f: mean(f["people_share"], percentages=True),
+        "people kept": lambda f: mean(f["people_share"], "share"),
         "signups lost": lambda f: mean(f["signups_lost"]),
         "still waiting": lambda f: mean(f["signups_waiting"]),
         "cost": lambda f: words.dollars(f["dollars"]["mean"]),
@@ -82,7 +82,7 @@ def other_costs(comparison: Comparison) -> Table:
         "requests lost": lambda f: mean(f["lost"]),
         "left for good": lambda f: mean(f["churned"]),
         "GPU-hours wasted": lambda f: mean(f["wasted_gpu_hours"]),
-        "cost of 1,000 images in time": lambda f: mean(f["dollars_per_1000_images"], dollars=True),
+        "cost of 1,000 images in time": lambda f: mean(f["dollars_per_1000_images"], "dollars"),
         "t CO2e": lambda f: words.known(f["kg_co2e"]["mean"] / 1000),
     }
     note = "In the cost of 1,000 images in time, a degraded one counts by its stated quality."
@@ -145,9 +145,9 @@ def since_table(comparison: Comparison, table: pd.DataFrame) -> Table:
         of_label = table[table["playbook"] == label].set_index("metric").to_dict("index")
         for metric, title in shown_in.items():
             row = of_label[metric]
-            cells, ends = [words.figure(metric, row[when]) for when in ("then", "now")], ("difference", "low", "high")
-            share, money = unit_of(metric) == "share", unit_of(metric) == "dollars"
-            apart = words.interval(*(row[end] for end in ends), percentages=share, signed=True, dollars=money)
+            cells, counted = [words.figure(metric, row[when]) for when in ("then", "now")], unit_of(metric)
+            unit: words.Unit = "number" if counted == "seconds" else counted
+            apart = words.interval(row["difference"], row["low"], row["high"], unit, signed=True)
             if metric == "p95_latency":
                 apart = apart.replace("\n", " s\n", 1) if "\n" in apart else f"{apart} s"
                 if not (math.isfinite(row["now"]) and math.isfinite(row["then"])):
@@ -179,14 +179,13 @@ def intervals_note(comparison: Comparison) -> str:
     )
 
 
-def mean(row: dict[Any, Any], *, percentages: bool = False, dollars: bool = False) -> str:
-    return words.interval(row["mean"], row["mean_low"], row["mean_high"], percentages=percentages, dollars=dollars)
+def mean(row: dict[Any, Any], unit: words.Unit = "number") -> str:
+    return words.interval(row["mean"], row["mean_low"], row["mean_high"], unit)
 
 
-def difference(row: dict[Any, Any], *, percentages: bool) -> str:
+def difference(row: dict[Any, Any], unit: words.Unit) -> str:
     """The paired difference to the baseline, and whether it is established, where there are seeds enough to tell."""
-    ends = row["difference"], row["low"], row["high"]
-    text = words.interval(*ends, percentages=percentages, signed=True, dollars=not percentages)
+    text = words.interval(row["difference"], row["low"], row["high"], unit, signed=True)
     if row["difference"] == row["low"] == row["high"] == 0:
         return f"{text}\nin every seed"
     return f"{text}\nnot established" if row["p_holm"] >= ALPHA else text

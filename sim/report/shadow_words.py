@@ -5,13 +5,12 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from sim.engine.shadow import Looked
-from sim.errors import BadInput
 from sim.model.controls import UNSET
 from sim.policies.playbook import KINDS, Step
 from sim.report import words
 from sim.report.switches import named
 from sim.scenario.scenario import Scenario
+from sim.studies.shadow import Looked
 from sim.wording import amount, counted, duration, in_gpus, percent
 
 NOT_DONE = "Nothing was changed in the service, so its metrics do not show what these decisions would have done to it."
@@ -29,9 +28,10 @@ def lines(scenario: Scenario, steps: Sequence[Step], looked: Looked) -> list[str
     every = len(scenario.tiers) * len(scenario.features)
     found, when = [], instant(scenario, looked.seen.now)
     for (policy, knob, old, new), names in groups.items():
-        whom = "" if names == [""] else " for everybody" if len(names) == every else f" for {', '.join(names)}"
+        whom = " for everybody" if len(names) == every else f" for {', '.join(names)}"
         values = " -> ".join(words.full_knob(knob, value) for value in (old, new))
-        found.append(f"{when}  {policy}: {knob}{whom} {values}  ({why(policy, steps, turned, looked)})")
+        of = knob if names == [""] else f"{knob}{whom}"
+        found.append(f"{when}  {policy}: {of} {values}  ({why(policy, steps, turned, looked)})")
     return found
 
 
@@ -65,13 +65,10 @@ def instant(scenario: Scenario, seconds: float) -> str:
 
 
 def caveat(scenario: Scenario, steps: Sequence[Step], ticks: list[float], decisions: int) -> list[str]:
-    """What was looked at, and what shadow mode cannot know. Raises BadInput where no reading was looked at.
+    """What was looked at, and what shadow mode cannot know.
 
     steps: those of the playbook; decisions: how many of its knobs were turned.
     """
-    if not ticks:
-        message = "all metrics are from before the start of the scenario"
-        raise BadInput(message, key="start", value=instant(scenario, 0.0), expected="--set start=...")
     gaps = sorted(later - earlier for earlier, later in pairwise(ticks))
     typical = gaps[len(gaps) // 2] if gaps else scenario.control_tick
     found = [

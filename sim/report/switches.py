@@ -4,18 +4,13 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from sim.demand.sources import seconds_after
 from sim.policies.playbook import KINDS, Step
 from sim.policies.trigger import NAMES, Trigger
 from sim.report import words
 from sim.report.tables import Table
 from sim.results.run import Run
-from sim.units import fraction
 from sim.wording import duration, names_in_words, percent, plain_value
 
 QUANTITY = re.compile(r"([0-9.e+-]+) (s|per s)")  # as a scenario in a manifest has times and rates
@@ -68,27 +63,15 @@ def switch_sentences(run: Run) -> list[str]:
 def named(given: dict[str, Any]) -> tuple[str, str]:
     """A switch with its settings, and whom or what it is for, as the scenario writes them."""
     policy = given["policy"]
-    known = KINDS[policy["kind"]].model_fields
+    shares = KINDS[policy["kind"]].shares()
     settings = [
-        f"{name.replace('_', ' ')} {in_words(value, is_share(known[name]))}"
+        f"{name.replace('_', ' ')} {in_words(value, name in shares)}"
         for name, value in policy.items()
         if name not in (*TARGETS, "kind") and value is not None
     ]
     label = policy["kind"] + (f" ({', '.join(settings)})" if settings else "")
     whom = [in_words(policy[name]) + (" pool" if name == "pool" else "") for name in TARGETS if policy.get(name)]
     return label, ", ".join(whom) or "everybody"
-
-
-def is_share(setting: FieldInfo) -> bool:
-    """Whether a setting is read as a share: one, an optional one, a list of them, or one for each name."""
-    marks = [*setting.metadata, *marks_of(setting.annotation)]
-    return any(getattr(mark, "func", None) is fraction for mark in marks)
-
-
-def marks_of(annotation: Any) -> list[Any]:
-    """What stands beside a type and the types inside it."""
-    inside = [mark for one in get_args(annotation) for mark in marks_of(one)]
-    return [*getattr(annotation, "__metadata__", ()), *inside]
 
 
 def in_words(value: Any, share: bool = False) -> str:
@@ -137,20 +120,15 @@ def threshold(trigger: Trigger, side: str, bound: float) -> str:
 
 def date(run: Run, instant: Any) -> str | None:
     """An instant of a step as a date; None at the start of the run or where it never comes."""
-    seconds = after_start(run, instant)
+    seconds = run.seconds(instant)
     return words.instant(run, seconds) if 0 < seconds < math.inf else None
-
-
-def after_start(run: Run, instant: float | datetime) -> float:
-    """An instant of a step in seconds after the start of the run."""
-    return seconds_after(datetime.fromisoformat(run.manifest["start"]), instant)
 
 
 def dated(run: Run) -> Iterator[tuple[float, Switch, bool]]:
     """The dates of switches after the start of the run: seconds after it, which switch, and whether it begins then."""
     for switch in switches_of(run):
         for instant, begins in ((switch.step.from_, True), (switch.step.until, False)):
-            seconds = after_start(run, instant)
+            seconds = run.seconds(instant)
             if 0 < seconds < run.horizon:
                 yield seconds, switch, begins
 
@@ -167,7 +145,7 @@ def dates_of(run: Run) -> list[tuple[float, str]]:
 def in_run(run: Run, step: Step) -> str:
     """When a switch was thrown in the run."""
     if step.when is None:
-        return "in force" if after_start(run, step.from_) < run.horizon else "never in force"
+        return "in force" if run.seconds(step.from_) < run.horizon else "never in force"
     begun = run.decisions[(run.decisions["knob"] == "step") & (run.decisions["new"] > 0)]
     of_it = begun[(begun["policy"] == step.policy.kind) & begun["reason"].str.contains(reason_of(step.when), na=False)]
     thrown = of_it["time"].drop_duplicates().to_numpy(float)

@@ -1,11 +1,14 @@
 """Figures for a reader: three digits, a unit, and a word where there is no number."""
 
 import math
+from typing import Literal
 
 from sim.model.knobs import knob_called
 from sim.results.run import Run
 from sim.studies.differences import unit_of
 from sim.wording import amount, duration, percent, percentage, rate_unit, usd
+
+Unit = Literal["share", "dollars", "number"]  # of a mean or a difference
 
 
 def count(number: float | None, unit: str = "") -> str:
@@ -85,19 +88,21 @@ def full_knob(name: str, value: float) -> str:
     return f"{amount(value)} {about.unit}".strip()
 
 
-def interval(
-    mean: float, low: float, high: float, *, percentages: bool = False, signed: bool = False, dollars: bool = False
-) -> str:
-    """A mean and, in a second line, its confidence interval, where there is one."""
-    unit = " %" if percentages and not signed else " points" if percentages else ""
+def interval(mean: float, low: float, high: float, unit: Unit = "number", *, signed: bool = False) -> str:
+    """A mean and, in a second line, its confidence interval, where there is one; signed: a difference."""
     if not math.isfinite(mean):
-        return "not known" if dollars else "never" if mean > 0 else "none"
+        if unit == "dollars":
+            return "not known"
+        return "never" if mean > 0 else "none"
+    after = ""
+    if unit == "share":
+        after = " points" if signed else " %"
 
     def written(number: float) -> str:
-        if percentages and not signed:
+        if unit == "share" and not signed:
             return percentage(number)
-        plus = "+" if signed and number > 0 else ""
-        return plus + (usd(number) if dollars else amount(number * (100.0 if percentages else 1.0)))
+        text = usd(number) if unit == "dollars" else amount(100.0 * number if unit == "share" else number)
+        return f"+{text}" if signed and number > 0 else text
 
     bounds = f"\n({written(low)} to {written(high)})" if math.isfinite(low) and low < high < math.inf else ""
-    return f"{written(mean)}{unit}{bounds}"
+    return f"{written(mean)}{after}{bounds}"

@@ -55,8 +55,8 @@ def refuse_shape(arrays: dict[str, tuple[Any, tuple[int, ...]]], bins: int, mani
 
 
 def counts_tokens(manifest: dict[str, Any]) -> bool:
-    """Whether some pool of a run runs steps; runs saved before there was a choice do not say."""
-    return any(pool.get("runs") == STEPS for pool in manifest["pools"].values())
+    """Whether some pool of a run runs steps."""
+    return any(pool["runs"] == STEPS for pool in manifest["pools"].values())
 
 
 def of_timeline(line: Timeline, manifest: dict[str, Any]) -> Broken:
@@ -198,7 +198,7 @@ def of_requests(t: Tables, manifest: dict[str, Any]) -> Broken:
 
 def per_replica(manifest: dict[str, Any], pools: pd.Series) -> np.ndarray:
     """GPUs of one replica, for each name of a pool."""
-    each = {name: facts.get("gpus_per_replica", 1) for name, facts in manifest["pools"].items()}
+    each = {name: facts["gpus_per_replica"] for name, facts in manifest["pools"].items()}
     return pools.map(each).to_numpy(float)
 
 

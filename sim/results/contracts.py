@@ -37,12 +37,11 @@ def contracts_of(facts: dict[str, Any]) -> Contracts:
     on_demand = float(facts["dollars_per_gpu_hour"])
     numbers, prices = {}, {"on demand": on_demand}
     for kind in ("reserved", "spot"):
-        stated = facts.get(kind) or {"gpus": 0.0, "dollars_per_gpu_hour": on_demand}
+        stated = facts[kind]
         price = stated["dollars_per_gpu_hour"]
         prices[kind] = on_demand * (1 - stated["discount"]) if price is None else float(price)
         numbers[kind] = float(stated["gpus"])
-    often = (facts.get("spot") or {}).get("interruptions_per_hour", 0.0)
-    return Contracts(numbers["reserved"], numbers["spot"], prices, float(often))
+    return Contracts(numbers["reserved"], numbers["spot"], prices, float(facts["spot"]["interruptions_per_hour"]))
 
 
 def bill(run: Run, window: Window = None) -> pd.DataFrame:
@@ -77,7 +76,7 @@ def by_kind(facts: dict[str, Any], gpus: Floats) -> list[tuple[dict[str, Any], F
 
     The kind that is taken first is there before the others, and GPUs beyond the scenario's are of the last.
     """
-    kinds = facts.get("kinds") or [facts]
+    kinds = facts["kinds"] or [facts]
     found, before = [], 0.0
     for kind in kinds:
         most = math.inf if kind is kinds[-1] else kind["gpus_in_full"]
@@ -154,16 +153,16 @@ def spot_rate_in_force(run: Run, pool: str) -> float | None:
 
 
 def longest_batch(run: Run, pool: str) -> float:
-    """Seconds of the longest full batch of a pool, as asked for; nan where the run does not say."""
+    """Seconds of the longest full batch of a pool, as asked for; nan where it serves no feature."""
     features = list(run.manifest["features"].values())
-    return max((float(features[f].get("seconds", math.nan)) for f in features_of(run, pool)), default=math.nan)
+    return max((float(features[f]["seconds"]) for f in features_of(run, pool)), default=math.nan)
 
 
 def contract_sentences(run: Run) -> list[str]:
     """For each pool: how many GPUs its own load would pay to reserve, and what spot interruptions cost."""
     said = []
     for pool, facts in run.manifest["pools"].items():
-        if facts.get("kinds"):
+        if facts["kinds"]:
             continue  # a run does not say how busy each kind is
         terms = contracts_of(facts)
         reserved, spot, full = (terms.prices[kind] for kind in KINDS)
@@ -177,7 +176,7 @@ def contract_sentences(run: Run) -> list[str]:
             f"{in_gpus(best)} {'is' if best == 1 else 'are'}; a contract pays for them only if its whole term "
             f"looks like the {duration(run.horizon - run.manifest['warm_up'])} of this run."
         )
-        if facts.get("runs", BATCHES) != BATCHES:
+        if facts["runs"] != BATCHES:
             sentence += (
                 f" A GPU is as busy with one request as with {facts['max_batch']} at once, so fewer may do: 'meltpoint "
                 "size' finds how many."

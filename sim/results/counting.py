@@ -12,6 +12,7 @@ from sim.model.request import ABANDONED, SERVED
 from sim.results.intents import LOST, Floats, every_row, intents, lagging, looked_up, token_times, was_granted
 from sim.results.run import Run
 from sim.results.timeline import BUCKETS, Timeline, bucket_of, grid
+from sim.scenario.serving_options import BATCHES
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -147,7 +148,7 @@ def ends_of(run: Run) -> Floats:
 
 def runs_many(pool: dict[str, Any]) -> bool:
     """Whether the GPUs of a pool, as the manifest has it, run many requests at once."""
-    return pool.get("runs", "batches") != "batches"  # runs saved before there was a choice do not say
+    return bool(pool["runs"] != BATCHES)
 
 
 def spread(bins: Bins, starts: Floats, ends: Floats, a_second: Floats, cells: Ints) -> Floats:

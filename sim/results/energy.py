@@ -12,6 +12,7 @@ from sim.results.metrics import capacity, counted, features_of, recorded
 from sim.results.run import Run
 from sim.results.timeline import USEFUL
 from sim.scenario.parts import Footprint
+from sim.schema import origin_of
 from sim.wording import amount
 
 HOUR, DAY, JOULES = 3600.0, 86400.0, 3.6e6  # JOULES of a kWh
@@ -43,7 +44,7 @@ def power_between(run: Run, edges: Floats) -> pd.DataFrame:
 
 
 def footprint_of(run: Run) -> Footprint:
-    """The footprint of the run's scenario, with its defaults where an older run did not know a key."""
+    """The footprint of the run's scenario."""
     return Footprint.model_validate(run.manifest["footprint"])
 
 
@@ -154,8 +155,8 @@ def energy_sentences(run: Run) -> list[str]:
 
 def origin(run: Run, key: str) -> str:
     """Where a factor of the footprint comes from."""
-    if key in (run.manifest.get("scenario", {}).get("footprint") or {}):
+    if key in (run.manifest["scenario"].get("footprint") or {}):
         return "set in the scenario"
-    extra = Footprint.model_fields[key].json_schema_extra
-    assert isinstance(extra, dict)
-    return f"{extra['provenance']}: {extra['source']}".replace("assumed: assumed", "assumed")
+    found = origin_of(Footprint.model_fields[key])
+    assert found is not None
+    return f"{found.provenance}: {found.source}".replace("assumed: assumed", "assumed")

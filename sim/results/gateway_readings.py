@@ -1,6 +1,7 @@
 """Readings of a gateway's metrics, from Prometheus or a stream, as the telemetry that policies see."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -14,6 +15,7 @@ from sim.results.gateway_metrics import CELL, METRICS, OF, POOL, Metric, Place
 from sim.scenario.scenario import Scenario
 from sim.schema import with_keys_once
 from sim.tables.formats.prometheus import LABEL, SAMPLE, samples_of, samples_of_lines
+from sim.tables.growing import added_lines
 from sim.units import moment
 
 Values = dict[tuple[str, Place], float]  # by the name of a sample and the values of its labels
@@ -30,6 +32,20 @@ class Reading:
 
     time: float
     values: Values
+
+
+def readings_in(name: str, *, follow: bool = False) -> Iterator[Reading]:
+    """The readings of a file, with `follow` also those that are added later; '-' is standard input. Raises BadInput."""
+    if name == "-":
+        yield from readings(sys.stdin, name)
+        return
+    try:
+        with open(name, encoding="utf-8") as file:
+            yield from readings(added_lines(file) if follow else file, name)
+    except FileNotFoundError:
+        raise BadInput("there is no such file", file=name, expected="a file with metrics, or -") from None
+    except UnicodeDecodeError:
+        raise BadInput("this is no text", file=name, expected="metrics as UTF-8") from None
 
 
 def readings(lines: Iterable[str], file: str) -> Iterator[Reading]:

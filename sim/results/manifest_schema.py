@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sim.scenario.fields import ScenarioFields
+from sim.scenario.checks import CheckedFields
 from sim.schema import Strict
 
 MOST = 1e15  # of any figure: products of a few of them are still numbers
@@ -66,15 +66,15 @@ class KindFacts(Part):
     kind: str
     gpus_in_full: NotNegative
     dollars_per_gpu_hour: NotNegative
-    reserved: ReservedFacts | None = None  # of runs saved before kinds had contracts
-    spot: SpotFacts | None = None
+    reserved: ReservedFacts
+    spot: SpotFacts
 
 
 class PoolFacts(Part):
     gpus: Annotated[int, Field(ge=0, le=int(MOST))]
     gpus_in_full: NotNegative
-    gpus_per_replica: Annotated[int, Field(ge=1)] = 1
-    runs: Literal["batches", "steps", "threads"] = "batches"
+    gpus_per_replica: Annotated[int, Field(ge=1)]
+    runs: Literal["batches", "steps", "threads"]
     max_batch: Annotated[int, Field(ge=1)]
     linger: NotNegative
     dollars_per_gpu_hour: NotNegative
@@ -82,7 +82,7 @@ class PoolFacts(Part):
     load_seconds: NotNegative
     reserved: ReservedFacts
     spot: SpotFacts
-    kinds: list[KindFacts] = []
+    kinds: list[KindFacts]
     idle_watts: NotNegative
     gpu_seconds: dict[str, Positive]
 
@@ -95,7 +95,7 @@ class Retries(Part):
 
 class BehaviourFacts(Part):
     median_patience: NotNegative | None
-    impatient: bool = True
+    impatient: bool
     retrying: list[str]
     retries: Retries
 
@@ -187,7 +187,7 @@ class Manifest(Part):
         if begins.tzinfo is None:
             raise ValueError("start: expected a date with its zone")
         if self.scenario:  # {}: not of a scenario's making
-            ScenarioFields.model_validate(self.scenario)
+            CheckedFields.model_validate(self.scenario)
         if self.warm_up >= self.horizon:
             raise ValueError("warm_up: expected less than the horizon")
         for name, feature in self.features.items():

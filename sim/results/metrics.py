@@ -20,7 +20,6 @@ from sim.results.intents import Floats, Window, window_of
 from sim.results.run import Run
 from sim.results.saturation import BUSY, Balance, saturated
 from sim.results.timeline import Timeline, bin_width, grid
-from sim.scenario.parts import Feature
 
 Counts = NDArray[np.int64]
 
@@ -194,7 +193,7 @@ def balance_of(run: Run, pool: str, line: Timeline, per: Floats, busy: Floats) -
     facts = [run.manifest["features"][list(run.manifest["features"])[place]] for place in mine]
     full = np.array([1 / fact["batches"] for fact in facts])  # requests in a full batch
     each = float(np.average(full, weights=attempts.sum(axis=0))) if attempts.any() else 1.0
-    each /= run.manifest["pools"][pool].get("gpus_per_replica", 1)
+    each /= run.manifest["pools"][pool]["gpus_per_replica"]
     return Balance(
         came=came / work,
         able=(per - seconds[:, :, tl.LOADING].sum(axis=1)) / work,
@@ -257,9 +256,8 @@ def stretches(flags: pd.Series, horizon: float) -> list[tuple[float, float]]:
 
 
 def qualities(run: Run) -> list[float]:
-    """What a degraded image of each feature is worth; the default where a run was saved before there was a quality."""
-    usual = Feature.model_fields["degraded_quality"].default
-    return [float(facts.get("degraded_quality", usual)) for facts in run.manifest["features"].values()]
+    """What a degraded image of each feature is worth."""
+    return [float(facts["degraded_quality"]) for facts in run.manifest["features"].values()]
 
 
 def images_in_time(run: Run) -> dict[str, float]:

@@ -99,7 +99,7 @@ def money_of(run: Run, wishes: pd.DataFrame | None = None) -> Money | None:
 
 def tariffs_of(run: Run) -> dict[str, Tier]:
     """What each tier pays, as the scenario in the manifest says; nothing where there is none."""
-    given = run.manifest.get("scenario", {}).get("tiers", {})
+    given = run.manifest["scenario"].get("tiers", {})
     return {
         name: Tier.model_validate(given.get(name, {"share": share})) for name, share in run.manifest["tiers"].items()
     }
@@ -107,7 +107,7 @@ def tariffs_of(run: Run) -> dict[str, Tier]:
 
 def plan_of(run: Run) -> Plan | None:
     """The company's plan, where the scenario states one."""
-    given = run.manifest.get("scenario", {}).get("plan")
+    given = run.manifest["scenario"].get("plan")
     return None if given is None else Plan.model_validate(given)
 
 
@@ -128,7 +128,7 @@ def images_delivered(run: Run) -> dict[str, float]:
 
 def mean_images(run: Run, feature: str) -> float:
     """How many images a request for a feature asks for, on average."""
-    given = run.manifest.get("scenario", {}).get("features", {}).get(feature, {})
+    given = run.manifest["scenario"].get("features", {}).get(feature, {})
     shares = given.get("images") or {given.get("spec", {}).get("images", 1): 1.0}
     return sum(int(number) * float(share) for number, share in shares.items())
 

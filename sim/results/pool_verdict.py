@@ -166,7 +166,7 @@ def load_sentence(run: Run, pool: PoolVerdict, alive: bool, counts: Mapping[str,
     loads = max(p.loading / p.work if p.work > 0 else 0.0 for p in pool.offered)
     made_of = f", {percent(loads)} of it model loads" if loads > 0 else ""
     how = f"in full batches of {batch}" if batch > 1 else "one image at a time"
-    if (each := run.manifest["pools"][pool.name].get("gpus_per_replica", 1)) > 1:
+    if (each := run.manifest["pools"][pool.name]["gpus_per_replica"]) > 1:
         how += f", on replicas of {each} GPUs"
     return (
         f"If its {in_gpus(size)} held nobody back, the offered load at its peak would be, in GPUs of work, {peaks} "
@@ -213,5 +213,5 @@ def kept_up(run: Run, pool: PoolVerdict, counts: Mapping[str, float]) -> str:
 
 def spills(run: Run, pool: str) -> bool:
     """Whether requests of a pool may be served by others."""
-    features = run.manifest.get("scenario", {}).get("features", {})
+    features = run.manifest["scenario"].get("features", {})
     return any(facts.get("spill") for name, facts in features.items() if run.manifest["features"][name]["pool"] == pool)

@@ -86,9 +86,9 @@ def attempts_per_ask(failure: float, retries: int) -> float:
 
 def rules(run: Run) -> list[Rules]:
     """The rules of each pool that got requests; none for a pool whose requests nobody would try again."""
-    behaviour = run.manifest.get("behaviour")
-    if behaviour is None or run.manifest["unlimited"]:
+    if run.manifest["unlimited"]:
         return []
+    behaviour = run.manifest["behaviour"]
     patience = math.inf if behaviour["median_patience"] is None else behaviour["median_patience"]
     found = [rules_of(run, pool, retries_in(run, pool), patience) for pool in run.manifest["pools"]]
     return [of_pool for of_pool in found if of_pool is not None]
@@ -100,14 +100,14 @@ def retries_in(run: Run, pool: str) -> float:
     A request fails in two ways: people with finite patience leave, and limits refuse.
     """
     behaviour = run.manifest["behaviour"]
-    if pool not in behaviour.get("retrying", [pool]):
+    if pool not in behaviour["retrying"]:
         return 0.0
     counts = counted(run, (0.0, run.horizon)).counts[0][:, features_of(run, pool)].sum(axis=(0, 1))
     failed = counts[ABANDONED] + counts[REFUSED].sum()
     if failed >= ENOUGH and counts[RETRIED] == 0:
         return 0.0  # a policy lets nobody try again
     known = behaviour["retries"]
-    impatient = behaviour.get("impatient", behaviour["median_patience"] is not None) or counts[ABANDONED] > 0
+    impatient = behaviour["impatient"] or counts[ABANDONED] > 0
     after_leaving = known["after_leaving"] if impatient else 0.0
     after_refusal = known["probability"] if counts[REFUSED].sum() > 0 or may_refuse(run) else 0.0
     return attempts_per_ask(max(after_leaving, after_refusal), known["at_most"]) - 1.0

@@ -349,7 +349,7 @@ def slice_sentences(manifest: dict[str, Any]) -> list[str]:
     found = [f"A slice of {scale} of people and GPUs was simulated: {gpus}; counts are scaled up."]
     few = {}
     for name, pool in pools:
-        each = pool.get("gpus_per_replica", 1)
+        each = pool["gpus_per_replica"]
         if pool["gpus"] < min(FEW_GPUS * each, pool["gpus_in_full"]):
             few[name] = {"gpus": pool["gpus"] // each, "gpus_in_full": pool["gpus_in_full"] // each, "each": each}
     if few:

@@ -22,14 +22,14 @@ from sim.model.request import Spec
 from sim.policies.base import MOVING
 from sim.policies.playbook import Step
 from sim.profile.profile import Profile, Steps
+from sim.scenario.checks import CheckedFields, named_pools
 from sim.scenario.document import explained, refuse_unusable, with_setting
-from sim.scenario.fields import ScenarioFields
 from sim.scenario.named_files import Files, features_of, profiles_for, traces_for
 from sim.scenario.parts import Pool
 from sim.scenario.serving_options import BATCHES, STEPS
 
 
-class Scenario(ScenarioFields):
+class Scenario(CheckedFields):
     """One question: who comes, what they want, what serves them, and the playbooks to compare.
 
     It cannot be changed; `with_` makes another. Two scenarios are equal if they say the same, whatever words they use
@@ -52,7 +52,7 @@ class Scenario(ScenarioFields):
     def check_moves(self) -> None:
         """GPUs of the kind taken last move, and stay of their kind. Raises ValueError for pools where it is another."""
         for key, step in self.steps():
-            pools = self.named_pools(step.policy) if step.policy.takes == MOVING else []
+            pools = named_pools(step.policy) if step.policy.takes == MOVING else []
             taken = {pool: next(reversed(self.kinds_taken[pool]), "") for pool in pools}
             if len(set(taken.values())) > 1:
                 last = " and ".join(

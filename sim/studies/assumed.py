@@ -1,18 +1,14 @@
 """The numbers of a scenario that nobody has measured or published, each with a law that stands for not knowing it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from sim.errors import BadInput
-from sim.scenario.parts import Noise
+from sim.scenario.provenance import assumed
 from sim.scenario.scenario import Scenario
-from sim.schema import Strict
 from sim.studies.sweep import changed, read_numbers
 from sim.studies.uncertain import Law, Uncertain
 
 FACTORS = (2.0, 1.5, 1.2)  # to both sides of an assumed number; the first that its key takes
-WORTH = (".stays", ".churn", ".churn_late", ".conversion")  # of a tier: they are only of money
-ROOMS = ("tiers", "features", "pools", "demand", "behaviour", "serving")  # of a scenario, with inputs of a run
 
 
 def with_assumed(inputs: Uncertain) -> Uncertain:
@@ -34,40 +30,6 @@ def with_assumed(inputs: Uncertain) -> Uncertain:
         if found is not None:
             scenario, laws[key] = explicit, found
     return Uncertain(scenario, laws)
-
-
-def assumed(scenario: Scenario) -> list[tuple[str, Any]]:
-    """The keys whose schema marks them assumed, with their values as a file would have them.
-
-    Without those of a pool that its operator knows, the whole numbers (GPUs of a replica, slots), without the terms of
-    spot GPUs where it has none, or several kinds, and without the worth of tiers where nobody pays.
-    """
-    found = [one for name in ROOMS for one in marked(getattr(scenario, name), name)]
-    rented = [f"pools.{name}.spot." for name, pool in scenario.pools.items() if pool.spot.gpus]
-    return [
-        (key, value)
-        for key, value in found
-        if not (key.startswith("pools.") and type(value) is int)
-        and (".spot." not in key or key.startswith(tuple(rented)))
-        and (scenario.has_prices or not (key.startswith("tiers.") and key.endswith(WORTH)))
-    ]
-
-
-def marked(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The same below one place."""
-    if isinstance(node, dict | list):
-        for name, below in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from marked(below, f"{path}.{name}")
-    elif isinstance(node, Strict) and not (isinstance(node, Noise) and not node.varies_by_cv):
-        written = node.model_dump(mode="json", by_alias=True, warnings=False)
-        for name, info in type(node).model_fields.items():
-            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-            key = info.alias or name
-            if extra.get("provenance") == "assumed":
-                if not (info.default == 1.0 == written[key]):  # a factor that changes nothing
-                    yield f"{path}.{key}", written[key]
-            elif "provenance" not in extra:
-                yield from marked(getattr(node, name), f"{path}.{key}")
 
 
 def law_about(value: Any, factor: float) -> Law | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import BadInput
+from sim.results.intervals import FEWEST, NONE, t_interval
 from sim.results.latencies import in_words as time_in_words
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
@@ -17,7 +18,6 @@ from sim.studies.compare import Comparison
 from sim.studies.configurations import SERVICE
 from sim.studies.earlier import shown
 from sim.studies.executors import Executor, Report, itself
-from sim.studies.intervals import FEWEST, NONE, t_interval
 from sim.studies.looks import refuse_unusable
 from sim.studies.playbook_names import name_of
 from sim.studies.promise import Condition, parts_of, read_condition

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from sim.results.fairness import WHY_NOT
+from sim.results.intervals import CONFIDENCE, FEWEST, holm, precise_after
 from sim.studies.compare import Comparison
 from sim.studies.differences import difference_of
-from sim.studies.intervals import CONFIDENCE, FEWEST, holm, precise_after
 from sim.studies.objectives import OBJECTIVES
 from sim.wording import amount, names_in_words, percent
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sim.engine.simulate import chosen
 from sim.errors import BadInput
+from sim.results.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.results.offered import with_offered_load
 from sim.results.run import Run
 from sim.scenario.fields import UNLIMITED
@@ -18,11 +19,10 @@ from sim.scenario.scenario import Scenario
 from sim.studies.configurations import Configuration, Given, Playbook, configurations, reference_of, same_people
 from sim.studies.differences import differences, mean_of
 from sim.studies.executors import Executor, Report, Shard, itself
-from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.objectives import OBJECTIVES, Objective, objective_called
 from sim.studies.promise_findings import NOT_JUDGED, own_findings, own_promises
 from sim.studies.run_record import Record
-from sim.studies.runs import running
+from sim.studies.runs import Runs, running
 from sim.studies.store import Cell, Store
 
 
@@ -134,22 +134,17 @@ def compare(
     found: dict[int, Record] = {}
     runs: dict[int, Run] = {}
     with running(executor, processes, store, progress) as study:
-        drawn = not isinstance(study.executor, Shard)
-        first = [place for place, job in enumerate(jobs) if drawn and job.cell.seed == numbers[0]]
-        rest = [place for place in range(len(jobs)) if place not in {*first}]
         study.planned = len(jobs)
-        for number, record, run in study.whole([jobs[place].cell for place in first], itself):
-            found[first[number]], runs[first[number]] = record, run
+        first = [] if isinstance(study.executor, Shard) else [job.cell for job in jobs if job.cell.seed == numbers[0]]
+        for place, record, run in study.whole(first, itself):  # those of the first seed stand first
+            found[place], runs[place] = record, run
         try:
-            while rest:
-                for number, record in study.each([jobs[place].cell for place in rest], itself):
-                    found[rest[number]] = record
-                rest = []
-                if until is not None and len(numbers) < most and not settled(jobs, found, parts, until, objective):
-                    new = range(max(numbers) + 1, max(numbers) + 1 + min(AHEAD, most - len(numbers)))
-                    numbers += new
-                    rest = list(range(len(jobs), len(jobs) + len(more := jobs_of(parts, new, engine))))
-                    jobs += more
+            make_missing(study, jobs, found)
+            while until is not None and len(numbers) < most and not settled(jobs, found, parts, until, objective):
+                new = range(max(numbers) + 1, max(numbers) + 1 + min(AHEAD, most - len(numbers)))
+                numbers += new
+                jobs += jobs_of(parts, new, engine)
+                make_missing(study, jobs, found)
         except KeyboardInterrupt:
             lacking = {job.cell.seed for place, job in enumerate(jobs) if place not in found}
             numbers = [seed for seed in numbers if seed not in lacking]
@@ -159,6 +154,13 @@ def compare(
     kept = [(jobs[place], run) for place, run in sorted(runs.items()) if jobs[place].label]
     shown = [with_offered_load(run, unlimited[job.reference]) for job, run in kept]
     return compared(parts, done, numbers, by, about), shown
+
+
+def make_missing(study: Runs, jobs: Sequence["Job"], found: dict[int, Record]) -> None:
+    """Make the runs that are not among those found, by their places."""
+    missing = [place for place in range(len(jobs)) if place not in found]
+    for number, record in study.each([jobs[place].cell for place in missing], itself):
+        found[missing[number]] = record
 
 
 def numbers_of(seeds: Any) -> list[int]:

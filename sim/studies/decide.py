@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from pydantic import ConfigDict
 
 from sim.errors import BadInput
+from sim.results.intervals import Interval, holm, mean_interval, paired_difference, proportion, t_interval
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import refuse_unknown_kind, served_pools, with_gpus
-from sim.studies.intervals import Interval, holm, mean_interval, paired_difference, proportion, t_interval
 from sim.studies.looks import WITH_TABLES
 from sim.studies.playbook_names import name_of, names_of
 from sim.studies.promise_findings import own_promises

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from sim.results.intervals import FEWEST
 from sim.studies.decide import LOSSES, SAME, Decision, least
-from sim.studies.intervals import FEWEST
 from sim.wording import amount, in_gpus, names_in_words, percent, usd
 
 ALPHA = 0.05

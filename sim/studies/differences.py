@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from sim.studies.intervals import (
+from sim.results.intervals import (
     Difference,
     Interval,
     Kind,

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from sim.errors import BadInput
+from sim.results.intervals import holm
 from sim.results.run import Run
 from sim.studies.compare import Comparison
 from sim.studies.configurations import changes
 from sim.studies.differences import LABELS, difference_of, mean_of
-from sim.studies.intervals import holm
 
 
 def since(now: Comparison, then: Comparison) -> pd.DataFrame:

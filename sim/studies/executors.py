@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
-from sim.engine.estimate import ATTEMPT_SECONDS, simple_counts
 from sim.engine.first_use import compile_now
 from sim.engine.parallel import workers
 from sim.engine.simulate import simulate
@@ -21,6 +20,7 @@ from sim.results.run import Run
 from sim.results.timeline import bin_width
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
+from sim.studies.estimate import ATTEMPT_SECONDS, simple_counts
 from sim.studies.run_record import Record, record_of
 from sim.studies.store import Cell, Store
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.errors import BadInput
-from sim.scenario.fields import MOST_GPUS
+from sim.model.knobs import MOST_GPUS
 from sim.scenario.scenario import Scenario
 
 PEOPLE = 20_000  # of a first run, which measures how many GPUs the demand would keep busy

@@ -12,10 +12,10 @@ from pydantic import ConfigDict
 
 from sim.errors import BadInput
 from sim.model.gateway import REASONS
+from sim.results.intervals import mean_interval
 from sim.results.timeline import ATTEMPTS, DECIDED, REASON
 from sim.scenario.scenario import Scenario
 from sim.studies.fleets import served_pools
-from sim.studies.intervals import mean_interval
 from sim.studies.promise import Promise
 from sim.studies.run_record import Record
 from sim.studies.runs import Runs

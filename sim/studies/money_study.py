@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import BadInput
+from sim.results.intervals import t_interval
 from sim.results.money import Money, money_of
 from sim.results.run import Run
 from sim.scenario.scenario import Scenario
 from sim.studies.executors import Executor, Report, asked, working
 from sim.studies.fleets import with_gpus
-from sim.studies.intervals import t_interval
 from sim.studies.playbook_names import name_of
 from sim.studies.store import Cell
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sim.errors import BadInput
-from sim.studies.intervals import Kind
+from sim.results.intervals import Kind
 from sim.wording import amount, percent, usd
 
 Figures = Mapping[str, Any]  # of one run, as sim.studies.figures.figures gives them

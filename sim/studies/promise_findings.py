@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from sim.results.intervals import NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.results.latencies import in_words as time_in_words
 from sim.results.latencies import quantile
 from sim.results.run import Run
 from sim.scenario.document import explained
 from sim.scenario.fields import ScenarioFields
-from sim.studies.intervals import NONE, Interval, mean_interval, quantile_interval, t_interval
 from sim.studies.promise import KINDS, Condition, about_baseline, parts_of, read_condition
 from sim.studies.run_record import Record, record_of
 from sim.wording import duration, percent, usd

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from sim.studies.intervals import Interval, proportion
+from sim.results.intervals import Interval, proportion
 
 AT_ONCE = 4  # runs after which it is seen whether more can change a failure
 # Requests. In n runs without one that fails they fail at most 3 / n times a run (95 %), so that even for two runs more

@@ -11,11 +11,11 @@ import pandas as pd
 from pydantic import ConfigDict
 
 from sim.errors import BadInput
+from sim.results.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.scenario.scenario import Scenario
 from sim.studies.demand_multiple import largest
 from sim.studies.executors import Executor, Report
 from sim.studies.fleets import Fleets, pools_apart, sized_pools, small_slice, wider
-from sim.studies.intervals import AHEAD, precise_after, refuse_imprecise
 from sim.studies.knee import knee
 from sim.studies.looks import WITH_TABLES, Criterion, Looks, enough, first_beyond, mean, refuse_unusable, seen
 from sim.studies.no_fleet import none_found, out_of_reach, over_the_cap, scalers_of

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import BadInput, refuse_other
+from sim.results.intervals import Difference
 from sim.scenario.parts import Recording
 from sim.scenario.scenario import Scenario
 from sim.studies.compare import refuse_without_prices
 from sim.studies.configurations import Configuration
 from sim.studies.differences import difference_of, mean_of
 from sim.studies.executors import Executor, Report, itself
-from sim.studies.intervals import Difference
 from sim.studies.objectives import Objective, objective_called
 from sim.studies.playbook_names import name_of
 from sim.studies.promise import Promise, read_promise

@@ -16,6 +16,7 @@ from sim.engine.simulate import chosen, simulate
 from sim.errors import BadInput
 from sim.model.controls import Telemetry
 from sim.results.gateway_readings import Reading, Readings
+from sim.results.intervals import paired_difference
 from sim.results.metrics import recorded
 from sim.results.run import Run
 from sim.results.saturation import RANDOM
@@ -25,7 +26,6 @@ from sim.scenario.begin import Fleet, State, begun
 from sim.scenario.parts import Pool, Recording
 from sim.scenario.scenario import Scenario
 from sim.scenario.slices import NEARLY, divides
-from sim.studies.intervals import paired_difference
 from sim.studies.near_future import Trend, trend_of
 from sim.studies.rescue import delayed, is_fault
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.recordings.attempts import wilson
+from sim.results.intervals import NONE, proportion
 from sim.studies.watch import Forecast
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,8 @@ def score(forecasts: Sequence[Forecast], full: float, ends: float) -> Score:
         false += one.chance >= ALARM and truth >= one.ahead
     alarm = next((one.now for one in forecasts if one.chance >= ALARM), math.inf)
     mean, naive = (float(np.mean(some)) if some else math.nan for some in (crps, rival))
-    return Score(len(known), wilson(hits, len(known)), mean, naive, alarm, full, false)
+    inside = (hits / len(known), *proportion(hits, len(known))) if known else (math.nan, *NONE)
+    return Score(len(known), inside, mean, naive, alarm, full, false)
 
 
 def crps_of(drawn: Floats, truth: float) -> float:

@@ -63,23 +63,13 @@ def rows_of(point: LoadPoint, service: Scenario) -> list[Row]:
     size = point.batch or 1
     if not point.concurrency and alone([point], size):
         point = replace(point, concurrency=1.0)  # as 'profile import' reads it: throughput x latency is 1
-    case = (
-        f"concurrency {point.concurrency:g}" if point.concurrency else f"{point.rate:g} a second" if point.rate else ""
-    )
-    case = case or point.row or "a row"
-    case += f", batch {size}" if size > 1 else ""
-    measured: dict[str, float] = {}
-    if point.throughput:
-        measured["throughput"] = requests_a_second(point, size) or math.nan
-    measured |= {f"latency, {name}": point.latency[name] for name in OF_LATENCY if name in point.latency}
-    if point.errors is not None:
-        measured["share of errors"] = point.errors
+    case, known = called(point, size), measured(point, size)
     why = cannot(point, service, size)
     if why:
-        return [Row(case, name, unit_of(name), value, math.nan, note=why) for name, value in measured.items()]
+        return [Row(case, name, unit_of(name), value, math.nan, note=why) for name, value in known.items()]
     found = [predicted(service, point, size, seed) for seed in range(1, SEEDS + 1)]
     rows = []
-    for name, value in measured.items():
+    for name, value in known.items():
         mean = float(np.mean([one[name] for one in found]))
         off = ERRORS if name == "share of errors" else WITHIN * value
         note = f"{mean / value - 1:+.1%}" if value else ""
@@ -87,8 +77,30 @@ def rows_of(point: LoadPoint, service: Scenario) -> list[Row]:
     return rows
 
 
+def called(point: LoadPoint, size: int) -> str:
+    """The load of a row, by which its figures are found."""
+    if point.concurrency:
+        case = f"concurrency {point.concurrency:g}"
+    else:
+        case = f"{point.rate:g} a second" if point.rate else point.row or "a row"
+    return f"{case}, batch {size}" if size > 1 else case
+
+
+def measured(point: LoadPoint, size: int) -> dict[str, float]:
+    """The figures that a row has, by name."""
+    found: dict[str, float] = {}
+    if point.throughput:
+        found["throughput"] = requests_a_second(point, size) or math.nan
+    found |= {f"latency, {name}": point.latency[name] for name in OF_LATENCY if name in point.latency}
+    if point.errors is not None:
+        found["share of errors"] = point.errors
+    return found
+
+
 def unit_of(name: str) -> str:
-    return "s" if name.startswith("latency") else "1/s" if name == "throughput" else ""
+    if name == "throughput":
+        return "1/s"
+    return "s" if name.startswith("latency") else ""
 
 
 def cannot(point: LoadPoint, service: Scenario, size: int) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,7 +10,6 @@ from sim.plots.bounds import bounds_figure
 from sim.plots.saving import data_url
 from sim.results.manifest import versions
 from sim.validation.study import COLUMNS, Study
-from sim.writing import write_bytes
 
 RESULTS = ["study", *COLUMNS]
 COMMENT = "# "  # begins the lines before the table
@@ -23,12 +21,12 @@ def made_now() -> str:
     return f"Made {datetime.now(UTC):%d %B %Y} with {with_what}."
 
 
-def write_results(studies: list[Study], path: Path) -> None:
+def results_csv(studies: list[Study]) -> str:
     """One row per figure: RESULTS, six digits, under lines with the date, the versions and each study's notes."""
     comments = [made_now(), *[f"{study.name}: {note}" for study in studies for note in study.notes]]
     tables = [study.table.assign(study=study.name)[RESULTS] for study in studies]
     rows = pd.concat(tables).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_bytes(("".join(f"{COMMENT}{line}\n" for line in comments) + rows).encode(), path)
+    return "".join(f"{COMMENT}{line}\n" for line in comments) + rows
 
 
 def page(studies: list[Study]) -> str:

@@ -8,11 +8,11 @@ from scipy import stats
 
 from sim.demand.recordings.attempts import wilson
 from sim.engine.parallel import Progress, in_parallel
-from sim.engine.shadow import with_telemetry
 from sim.profile.profile import constant_profile
 from sim.results.gateway_metrics import openmetrics
 from sim.results.gateway_readings import Readings, readings
 from sim.scenario.scenario import Scenario
+from sim.studies.shadow import with_telemetry
 from sim.studies.watch import Forecast, Watcher, is_full
 from sim.studies.watch_score import Score, score
 from sim.validation.study import Row, Study

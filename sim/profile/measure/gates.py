@@ -30,8 +30,16 @@ def marks(
     points: list[Point], anchor: Anchor | None, gpu: str, dtype: str, *, on_gpu: bool, power_limit: float = math.inf
 ) -> list[str]:
     """Warnings for the reader of these points; raises BadInput for a point that cannot be true."""
+    found = far_below(points, ceiling(gpu, dtype))
+    found += unsettled(points)
+    found += bound_by_host(points) if on_gpu else []
+    found += faster_with_more(points)
+    return found + of_machine(points, anchor if on_gpu else None, power_limit)
+
+
+def far_below(points: list[Point], top: float) -> list[str]:
+    """Points that use little of the card's TFLOP/s; raises BadInput for one that exceeds them."""
     found = []
-    top = ceiling(gpu, dtype)
     for point in points:
         if point.status == "oom" or not point.teraflop:
             continue
@@ -44,13 +52,16 @@ def marks(
             )
         if point.component == "denoise" and point.batch >= 4 and speed < FAR_BELOW * top:
             found.append(f"{name}: {speed:.0f} TFLOP/s is less than {FAR_BELOW:.0%} of the card's {top:.0f}")
-    found += unsettled(points)
-    found += bound_by_host(points) if on_gpu else []
-    found += faster_with_more(points)
+    return found
+
+
+def of_machine(points: list[Point], anchor: Anchor | None, power_limit: float) -> list[str]:
+    """What the machine did meanwhile: other work, drift of the anchor, power above its limit, throttling."""
+    found = []
     spreads = [p.spread for p in points if not math.isnan(p.spread)]
     if spreads and median(spreads) > BUSY:
         found.append(f"visits to one point differ by {median(spreads):.0%}: the machine was busy with something else")
-    if on_gpu and anchor is not None and anchor.moved > ANCHOR_MAY_MOVE:
+    if anchor is not None and anchor.moved > ANCHOR_MAY_MOVE:
         found.append(f"the anchor moved {anchor.moved:.1%}, more than {ANCHOR_MAY_MOVE:.0%}: the machine drifted")
     over = sum((p.power_w or 0.0) > ABOVE_LIMIT * power_limit for p in points)
     if over:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim.calibration.servers import gaps
-from sim.calibration.survival import kaplan_meier
 from sim.model.streams import BURST, COUNT, FIT, PATIENCE, SERVICE, SIGNUP, THINK, series, standard_normal
 from sim.tables.times import Floats
 from sim.validation.own_queue.queue_log import QueueLog
 from sim.validation.own_queue.queue_times import DAY
 from sim.validation.own_queue.replay import Calls
+from sim.validation.own_queue.survival import kaplan_meier
 
 HOURS = 24
 SEEDS = 20  # of a forecast

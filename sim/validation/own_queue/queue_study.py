@@ -10,7 +10,7 @@ from scipy import stats
 
 from sim.engine.parallel import Progress, in_parallel
 from sim.errors import BadInput
-from sim.studies.intervals import says_nothing
+from sim.results.intervals import says_nothing
 from sim.validation.own_queue import queue_forecast
 from sim.validation.own_queue.queue_forecast import Split, forecast_calls, recorded_calls, split_of
 from sim.validation.own_queue.queue_log import QueueLog, note_on_rows, read_queue
