@@ -15,10 +15,10 @@ from sim.demand.fitting.counts import read_counts
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
 from sim.tables.formats import recognised
+from sim.tables.formats.balancer_logs import ALB, alb_parts, cut_alb
 from sim.tables.formats.json_logs import columns_at_once
 from sim.tables.formats.lines import lines_block, nothing
 from sim.tables.formats.reader import Head
-from sim.tables.formats.web_logs import ALB, alb_parts, cut_alb
 from sim.tables.names import seconds_per, shown_per
 from sim.tables.written_dates import in_iso
 from tests.recorded import examined as read

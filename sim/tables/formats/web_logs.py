@@ -1,12 +1,10 @@
-"""Access logs of web servers and load balancers: nginx, Apache, AWS ALB, Envoy and HAProxy, in their usual layouts.
+"""Access logs of web servers, nginx and Apache, in their usual layouts.
 
-Servers write a line when the answer was sent. nginx and the balancers of AWS stamp that instant, Apache, Envoy and
-HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, envoyproxy.io, docs.haproxy.org).
+Servers write a line when the answer was sent. nginx and Tomcat stamp that instant, Apache that of the request
+(nginx.org, httpd.apache.org, tomcat.apache.org).
 """
 
-import csv
 from functools import partial
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,8 @@ import pyarrow.compute as pc
 
 from sim.tables.coded import coded, of_words, plain
 from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
-from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
+from sim.tables.formats.balancer_logs import ALB, ELB, ENVOY, HAPROXY
+from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
 from sim.tables.formats.lines import (
     CLF,
     HOSTS,
@@ -26,6 +25,7 @@ from sim.tables.formats.lines import (
     nothing,
     pattern_blocks,
     request_columns,
+    unquoted,
 )
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
@@ -62,42 +62,12 @@ IN_UNITS = {
     LAST_S: 1.0,
     BEHIND_T: 1e6,
 }  # those with their unit, and what to divide by
-ALB = (
-    r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
-    r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
-    rf"\S+ \S+ (?P<request>{QUOTED}) {QUOTED} \S+ \S+ \S+ {QUOTED} {QUOTED} {QUOTED} \S+ "
-    r"(?P<created>\d{4}-\d\d-\d\dT[\d:.]+Z)(?: .*)?$"
-)
-ALB_PARTS = {"type": 0, "stamp": 1, "balancer": 2, "client": 3, "target": 4, "t2": 6, "status": 8, "tstatus": 9}
-ALB_PARTS |= {"request": 12, "created": 21}
-INSTANT = r"^\d{4}-\d\d-\d\dT[\d:.]+Z$"
-ALB_FORMS = {
-    "type": r"^(https?|h2|grpcs|wss?)$",
-    "balancer": "^app/",
-    "stamp": INSTANT,
-    "created": INSTANT,
-    "t2": r"^-?[\d.]+$",
-    "status": r"^(\d{3}|-)$",
-    "tstatus": r"^(\d{3}|-)$",
-}
-HOSTED = r" \w+://[^/ ]+"
-ENVOY = (
-    rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) "
-    rf"(?:\S+ \S+ {QUOTED} )?\S+ \S+ (?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
-)
-HAPROXY = (
-    r"^(?:.*?\s)?(?P<client>\S+):\d+ " + CLF + r" (?P<front>\S+) (?P<back>[^\s/]+)/(?P<server>\S+) "
-    r"(?P<tr>-?\d+)/(?P<tw>-?\d+)/(?P<tc>-?\d+)/(?P<response>-?\d+)/(?P<total>\+?-?\d+) (?P<status>-?\d+) \+?\d+ "
-    rf"\S+ \S+ (?P<ended>\S{{4}}) \S+ \S+ (?:\{{[^}}]*\}} )*(?P<request>{QUOTED})(?: .*)?$"
-)
-
-
 REQUEST_LINE = r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b"
 
 
 def is_usual(line: str) -> bool:
     """Whether a line is of one of the usual layouts."""
-    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ELB, ENVOY, HAPROXY))
 
 
 def is_log_line(text: str) -> bool:
@@ -244,140 +214,3 @@ def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
 def stamp_time(stamps: Any) -> Any:
     found = pc.extract_regex(stamps, CLF)
     return clf_time({field.name: found.field(field.name) for field in found.type})
-
-
-def unquoted(texts: Any) -> Any:
-    return pc.utf8_slice_codeunits(texts, 1, -1)
-
-
-def known(texts: Any) -> Any:
-    """Numbers as texts, '' for one below 0, by which these logs mean that something did not happen."""
-    return pc.replace_substring_regex(texts, r"^(-.*|\+)", "")
-
-
-class BalancerLog(Reader):
-    """Access logs of AWS Application Load Balancers; they have the instant of the request beside that of the answer."""
-
-    name = "alb"
-    title = "an access log of an AWS Application Load Balancer"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, ALB)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_parts, quick=cut_alb),
-            stamped="start",
-            extra=timed("service"),
-            notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
-        )
-
-
-def alb_parts(part: dict[str, Any]) -> Columns:
-    return alb_columns({**part, "request": unquoted(part["request"])})
-
-
-def cut_alb(data: bytes) -> tuple[Columns, Mask] | None:
-    """The columns of lines that are cut at spaces as the first is, and which lines these are."""
-    good = ~odd_lines(data)
-    kept = data if good.all() else b"\n".join([*compress(data.split(b"\n"), good), b""])
-    width = len(next(csv.reader([kept.partition(b"\n")[0].decode()], delimiter=" "), []))
-    wanted = tuple(ALB_PARTS.values())
-    cut = cells(kept, " ", width, (1, 3, 21), quoted=True, wanted=wanted) if width > max(wanted) else None
-    if cut is None or len(cut[1]) != good.sum():  # a quote without its end
-        return None
-    parts = dict(zip(ALB_PARTS, cut[0], strict=True))
-    fits = np.ones(int(cut[1].sum()), dtype=bool)
-    for name, pattern in ALB_FORMS.items():
-        fits &= of_words(parts[name], lambda words, p=pattern: matches(words, p))  # type: ignore[misc]
-    good[np.flatnonzero(good)[~cut[1]]] = False
-    good[np.flatnonzero(good)[~fits]] = False
-    return alb_columns({name: some(values, fits) for name, values in parts.items()}), good
-
-
-def alb_columns(part: dict[str, Any]) -> Columns:
-    client = pc.replace_substring_regex(part["client"], r":\d+$", "")
-    return {
-        "time": part["created"],
-        "user": client,
-        **request_columns(of_words(part["request"], lambda words: pc.replace_substring_regex(words, HOSTED, " "))),
-        "status": part["status"],
-        "service": of_words(part["t2"], known),
-        "answered": part["stamp"],
-        "target": part["target"],
-    }, None
-
-
-class EnvoyLog(Reader):
-    """Envoy's default access log: the start of the request, and milliseconds until the last byte was sent."""
-
-    name = "envoy"
-    title = "an access log of Envoy"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, ENVOY)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=ENVOY, columns_of=envoy_columns),
-            stamped="start",
-            extra=timed("duration", "upstream", per=1e3),
-            notes=("status 0 is a client that hung up (DC); upstream_s holds the queue of the service behind",),
-        )
-
-
-def envoy_columns(part: dict[str, Any]) -> Columns:
-    return {
-        "time": part["time"],
-        "user": part["client"],
-        **request_columns(unquoted(part["request"])),
-        "status": part["status"],
-        "flags": part["flags"],
-        "duration": part["duration"],
-        "upstream": part["upstream"],
-    }, None
-
-
-class HaproxyLog(Reader):
-    """HAProxy's HTTP log: the start of the request, and milliseconds in the queue, connecting and of the response."""
-
-    name = "haproxy"
-    title = "an HTTP log of HAProxy"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, HAPROXY)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=HAPROXY, columns_of=haproxy_columns),
-            stamped="start",
-            extra=timed("duration", "wait", "service", per=1e3),
-            zone="UTC",
-            server="server",
-            notes=(
-                "the time in brackets is the request's; it has no zone: UTC unless --zone says otherwise",
-                "wait_s is the time in HAProxy's queue, of requests that were thrown out or hung up there too",
-            ),
-        )
-
-
-def haproxy_columns(part: dict[str, Any]) -> Columns:
-    """service is Tc + Tr, empty where no server was reached; a client that left in the queue (C*) has status 499."""
-    reached = pc.and_(pc.greater_equal(whole(part["tc"]), 0), pc.greater_equal(whole(part["response"]), 0))
-    service = pc.cast(pc.add(whole(part["tc"]), whole(part["response"])), pa.string())
-    left = pc.and_(pc.match_substring_regex(part["ended"], "^C"), pc.equal(part["status"], "-1"))
-    return {
-        "time": clf_time(part),
-        "user": part["client"],
-        **request_columns(unquoted(part["request"])),
-        "status": pc.if_else(left, "499", part["status"]),
-        "wait": known(part["tw"]),
-        "service": pc.if_else(reached, service, ""),
-        "duration": known(part["total"]),
-        "server": part["server"],
-        "ended": part["ended"],
-    }, None
-
-
-def whole(texts: Any) -> Any:
-    return pc.cast(texts, pa.int64())
