@@ -15,6 +15,7 @@ UNITS = {  # by the last word of a name
 WITH_UNIT = re.compile(rf"^(?P<stem>.+?)_(?:in_)?(?P<unit>{'|'.join(UNITS)})$")
 LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
+    r"time_elapsed|turn_around_time|"
     r"dauer|dur)$"
 )
 MEDIA = re.compile(r"(^|_)(audio|video|clip|media|track|song|speech|session|connection)_duration$")  # of other things
@@ -54,7 +55,7 @@ ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
     *("response_created_at", "response_timestamp", "responded_at", "finish", "stop", "stop_time", "stopped_at"),
-    *("completed_time", "finished_time", "ended_time"),
+    *("completed_time", "finished_time", "ended_time", "time_end"),
 )
 REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
 RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")

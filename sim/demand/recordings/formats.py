@@ -14,7 +14,6 @@ from sim.demand.recordings.not_requests import (
     refuse_counts,
     refuse_lines,
     refuse_percentiles,
-    refuse_records_behind,
     refuse_samples,
 )
 from sim.errors import BadInput
@@ -198,7 +197,6 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         what = f"no request is found in this file, which looks like {looks_like(head)}"
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
-    refuse_records_behind(head, path)
     names = column_names(path)
     refuse_percentiles(names, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}

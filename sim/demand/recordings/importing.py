@@ -43,6 +43,7 @@ from sim.tables.elapsed import with_elapsed
 from sim.tables.files import Broken, Progress, RowBlock, table_blocks
 from sim.tables.formats.lines import shortened_path, with_probes
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
+from sim.tables.names import PER
 from sim.tables.times import MIDNIGHT, floats, lengths, sides
 from sim.tables.written_dates import Order
 
@@ -100,7 +101,7 @@ def examine_recording(
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
         refuse_events(Head(paths[0]).rows, options.keep, paths[0])
-    elif requests := requests_of(reader, paths[0]):
+    elif requests := requests_of(reader, paths[0], options.unit):
         layout = layout_of_requests(reader, requests)
     else:
         return counted_recording(reader, paths, options, repairs)
@@ -146,9 +147,19 @@ def refuse_negative(counts: CountSeries, path: Path) -> None:
             raise BadInput(what, file=path, key=name, value=float(values[place]), expected="0 or more")
 
 
-def requests_of(reader: Reader, path: Path) -> Requests | None:
+def requests_of(reader: Reader, path: Path, unit: str | None) -> Requests | None:
+    """How the rows of a log are read; unit: of durations that the log leaves open. Raises BadInput without it."""
     with reading(path, reader.title):
-        return reader.requests(Head(path))
+        found = reader.requests(Head(path))
+    if found is None or found.asks_unit is None:
+        return found
+    if unit is None:
+        what, value, expected = found.asks_unit
+        raise BadInput(what, file=path, key="--time-unit", value=value, expected=expected)
+    extra = {**found.extra, "duration_s": (found.extra["duration_s"][0], PER[unit])}
+    at = "either" if unit == "ms" else found.stamped  # Tomcat stamps the answer
+    notes = tuple(note for note in found.notes if "is taken for" not in note)
+    return replace(found, extra=extra, stamped=at, notes=(*notes, f"durations are in {unit}, as --time-unit says"))
 
 
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:

@@ -18,8 +18,6 @@ STATUS_NAMES = (
 # Headers of recordings that hold counts or rates, not arrivals.
 ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
-BEHIND = re.compile(r"^\d{4}-\d\d-\d\dT\S+ [^{]*\{")  # a record behind a time, as kubectl and container logs have it
-WITH_TIME = r"""sed -E 's/^(\S+)[^{]*\{/{"time":"\1",/'"""
 PERCENTILES = re.compile(r"percentile|^percentage_served|^quantile")
 EVENTS = ("event", "event_type", "event_name", "action", "phase", "stage")
 BEGINS = re.compile(r"(?i)(^|[^a-z])(start(ed)?|begin|began|request(ed)?|submitted|enqueued|received)$")
@@ -39,13 +37,6 @@ def refuse_samples(path: Path, time: str | None) -> None:
     if sampled([["time" if name == time else name for name in names], *rows]) is not None:
         what = "rows of this file come at even steps and say nothing of a request, as counts or gauges do"
         raise BadInput(what, file=path, expected=ONE_ROW)
-
-
-def refuse_records_behind(head: Head, path: Path) -> None:
-    """Raises BadInput for records in JSON behind a time."""
-    if BEHIND.match(head.line) and is_record(head.line[head.line.index("{") :]):
-        expected = f"those records alone, with the time as a key: {WITH_TIME}; or as they are: sed 's/^[^{{]*//'"
-        raise BadInput("each line holds a record in JSON behind a time", file=path, value=head.line, expected=expected)
 
 
 def refuse_percentiles(names: Sequence[str], path: Path) -> None:

@@ -13,6 +13,7 @@ TIMES = {
     "start_time_unix": "start",  # with nano behind it, in OpenTelemetry
     "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
+    **dict.fromkeys(("time_start", "req_time_sec"), "start"),  # Fastly, Akamai
     **dict.fromkeys(
         ("created_at", "created", "started_at", "start", "begin", "opened", "opened_at", "request_start"), "start"
     ),
@@ -27,11 +28,11 @@ TIMES = {
 USERS = (
     *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
     *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
-    *("x_forwarded_for", "downstream_remote_address", "ip"),
+    *("x_forwarded_for", "downstream_remote_address", "ip", "fwd", "cli_ip", "caller_ip_address"),
 )
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("resource_path", "client_request_uri"),
+    *("resource_path", "client_request_uri", "req_path"),
 )
 KINDS = ("operation_name", "route", "kind", "type", "request")  # where no key is a path
 STATUSES = (
@@ -52,10 +53,12 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("time", "request_processing_time", "target_processing_time"): "end",  # AWS ALB, as Athena has it
     ("time_taken", "sc_status"): "end",  # IIS
     ("date", "time", "location", "time_taken"): "end",  # CloudFront, as Athena has it
+    ("dyno", "connect", "service"): "end",  # Heroku's router
+    ("controller", "action", "duration"): "end",  # Rails with lograge
     ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
 }
 # Programs whose durations have a unit that no name says, by keys that only they have: Traefik, vegeta; Envoy and Istio,
-# a browser (HAR), Kong, Application Insights, AWS Lambda.
+# a browser (HAR), Kong, Application Insights, AWS Lambda, Rails.
 IN_UNITS = {
     ("Duration", "OriginDuration"): 1e9,
     ("Duration", "StartUTC"): 1e9,
@@ -65,6 +68,7 @@ IN_UNITS = {
     ("latencies.request", "started_at"): 1e3,
     ("resultCode", "duration"): 1e3,
     ("@duration", "@timestamp"): 1e3,
+    ("controller", "action", "duration"): 1e3,
 }
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
@@ -124,6 +128,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         return {}
     known = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
     known += [key for key in ("latencies.request",) if key in record]  # Kong
+    known += ["service"] if {"dyno", "connect", "service"} <= set(record) else []  # Heroku
     filled = [key for key in record if key != time and record[key] not in (None, "")]
     lasted = [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]

@@ -33,7 +33,7 @@ from sim.tables.formats.json_keys import (
     user_of,
 )
 from sim.tables.formats.lines import whole_lines
-from sim.tables.formats.one_record import FEWEST_FIELDS, FIELD, flat, is_record, record_of
+from sim.tables.formats.one_record import BEHIND, FEWEST_FIELDS, FIELD, flat, is_record, record_of
 from sim.tables.formats.reader import (
     Asked,
     CountSeries,
@@ -85,7 +85,7 @@ def first_records(head: Head) -> list[dict[str, Any]]:
     line = head.line.lstrip()
     if line.startswith(("[", "{")) and is_listed(head):
         records = json_list(whole_text(head.path))[:200]
-    elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS:
+    elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS or BEHIND.match(line):
         records = [record_of(line.strip()) for line in head.lines[:200]]
     else:
         return []
@@ -225,7 +225,7 @@ def unit_of_times(time: str, there: dict[str, Any]) -> str | None:
 
 def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: Path) -> None:
     """Raises BadInput for records of a collector (Docker, Loki, CloudWatch Logs) with lines of another log in them."""
-    if {"path", "status", "duration"} & roles.keys():
+    if {"status", "duration"} & roles.keys():
         return
     for record in records:
         for key in MESSAGES:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.tables.coded import coded, of_words, plain
-from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
+from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_question, units_of
 from sim.tables.formats.balancer_logs import ALB, ELB, ENVOY, HAPROXY
 from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
 from sim.tables.formats.lines import (
@@ -29,6 +29,7 @@ from sim.tables.formats.lines import (
 )
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
+from sim.tables.names import PER
 from sim.tables.times import Mask, matches
 
 # [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
@@ -38,16 +39,13 @@ COMBINED = (
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
 MOSTLY = 0.5  # of the lines
-QUICK = 20_000.0  # us: answers of models take longer, so that whole numbers below may be milliseconds
-IN_SECONDS = """awk '{$NF = sprintf("%.3f", $NF / 1000)} 1'"""
-SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
 NAMED = rf"{NAMES}(?:_s|_sec|_seconds)?[=:]\"?(?P<duration>\d+\.\d+)s?(?:[^m\w]|$)"
 NAMED_MS = rf"{NAMES}(?:_in)?_(?:ms|msec|millis)[=:]\"?(?P<duration>\d+(?:\.\d+)?)"
 BEHIND_MS = rf"{NAMES}[=:]\"?(?P<duration>\d+(?:\.\d+)?) ?ms\b"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
-LAST_MS = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?) ?ms$"
+LAST_MS = r"(?:\"|^)(?: -)? (?P<duration>\d+(?:\.\d+)?) ?ms$"
 LAST_S = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)s$"
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
@@ -91,9 +89,9 @@ class AccessLog(Reader):
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         pattern = BEHIND_T if pattern == LAST and all(map(is_pair, rests.to_pylist())) else pattern
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
-        stamped, extra, said = "start" if hosted else "", timed(), ""
+        stamped, extra, said, asks = "start" if hosted else "", timed(), "", None
         if pattern:
-            stamped, per, said = stamp_and_unit(pattern, texts, rests)
+            stamped, per, said, asks = stamp_and_unit(pattern, texts, rests)
             extra = timed("duration", per=per)
         notes = (HOSTS, *([said] if said else []))
         behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
@@ -110,6 +108,7 @@ class AccessLog(Reader):
             stamped=stamped,
             extra={**extra, "bytes": ("bytes", 1.0)},
             notes=notes,
+            asks_unit=asks,
         )
 
 
@@ -119,24 +118,24 @@ def is_pair(rest: str) -> bool:
     return len(last) == 2 and all(map(str.isdigit, last)) and int(last[1]) // 10**6 == int(last[0])
 
 
-def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
+def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str, tuple[str, str, str] | None]:
     """Which instant the stamps of lines with a duration are, what to divide it by, and a note where that is a guess.
 
-    texts: the groups of COMBINED in the first lines; rests: what follows their bytes.
+    texts: the groups of COMBINED in the first lines; rests: what follows their bytes. Last, what to ask for where the
+    lines leave the unit open.
     """
     if pattern in IN_UNITS:
-        return "either", IN_UNITS[pattern], ""
+        return "either", IN_UNITS[pattern], "", None
     sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
     if pc.any(pc.match_substring(sample, ".")).as_py():
-        return "either", 1.0, ""
-    small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
-    per = 1.0 if small else 1e6
-    if pattern != MICROSECONDS:
-        per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
-    why = ", since most are small" if small else ""
-    if per == 1e6 and pattern == LAST and float(np.median(pc.cast(sample, pa.float64()))) < QUICK:
-        why = f". If they are milliseconds, as Tomcat's are, make seconds of them: {IN_SECONDS}"
-    return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
+        return "either", 1.0, "", None
+    units, shown = units_of(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample)
+    if pattern == MICROSECONDS and not shown:
+        units = ["us"]
+    why = ", by the order of the lines, which are written at their ends" if shown else ""
+    said = f"the number at the end of each line is taken for {WHOLE[units[0]]}{why}"
+    asks = unit_question(units, sample) if len(units) > 1 else None
+    return "start by default", PER[units[0]], said, asks
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
