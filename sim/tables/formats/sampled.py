@@ -191,7 +191,7 @@ def is_running_number(name: str, cells: Sequence[str]) -> bool:
 def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
     """Whether a column of counts holds numbers that are mostly above 1, which images of a request are not."""
     cells = [re.sub(r"[,.](?=\d{3}\b)", "", row[k].strip()) for row in body for k in counted]
-    numbers = [float(cell) for cell in cells if re.match(r"^\d+([.,]\d*)?$", cell)]
+    numbers = [float(cell.replace(",", ".")) for cell in cells if re.match(r"^\d+([.,]\d*)?$", cell)]
     return bool(numbers) and float(np.mean(np.array(numbers) > 1)) > USUAL
 
 
