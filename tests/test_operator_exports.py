@@ -316,3 +316,28 @@ def test_events_of_a_request_are_refused_until_one_of_them_is_kept(tmp_path):
         read(tmp_path, text)
     assert "--keep event=request_started" in refused.value.expected
     assert read(tmp_path, text, keep={"event": "request_started"}).trace.times == pytest.approx(CAME)
+
+
+@pytest.mark.parametrize("key", ["event", "msg", "type"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_records_of_a_beginning_and_an_end_under_no_id_are_not_two_requests(tmp_path, key, listed):
+    both = [{"time": at(a), key: "request started", "user": f"u{a}"} for a in CAME]
+    both += [{"time": at(a + b), key: "request completed", "user": f"u{a}"} for a, b in zip(CAME, LASTED, strict=True)]
+    text = json.dumps(both) if listed else lines(*both)
+    with pytest.raises(BadInput, match="events, of which a request has several") as refused:
+        read(tmp_path, text)
+    command = refused.value.expected.partition(": ")[2]
+    assert command == f"""jq -c '{".[] | " if listed else ""}select(.{key} == "request started")'"""
+    alone = lines(*(one for one in both if one[key] == "request started"))
+    assert read(tmp_path, alone).trace.times == pytest.approx(CAME)
+
+
+def test_kinds_of_events_that_say_nothing_of_an_outcome_are_asked_about(tmp_path):
+    kinds = ("Image Requested", "Image Viewed")
+    records = [{"event_time": at(a), "event_type": kind, "user_id": "u"} for a in CAME for kind in kinds]
+    table = "event_time,event_type\n" + "".join(f"{one['event_time']},{one['event_type']}\n" for one in records)
+    for text in (lines(*records), table):
+        with pytest.raises(BadInput, match="events, of which a request has several"):
+            read(tmp_path, text)
+    assert read(tmp_path, table, keep={"event_type": kinds[0]}).trace.times == pytest.approx(CAME)
+    assert len(read(tmp_path, table, kind="event_type").trace.times) == 10  # where each is a request

@@ -31,7 +31,7 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
-from sim.demand.recordings.not_requests import refuse_events
+from sim.demand.recordings.not_requests import refuse_event_records, refuse_events
 from sim.demand.recordings.outcomes import LEAST_STATUS, statuses
 from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
@@ -100,8 +100,9 @@ def examine_recording(
     reader = None if asked["time"] else chosen_reader(paths[0], options.format)
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
-        refuse_events(Head(paths[0]).rows, options.keep, paths[0])
+        refuse_events(Head(paths[0]).rows, [*options.keep, options.kind or ""], paths[0])
     elif requests := requests_of(reader, paths[0], options.unit):
+        refuse_event_records(reader, Head(paths[0]), paths[0])
         layout = layout_of_requests(reader, requests)
     else:
         return counted_recording(reader, paths, options, repairs)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sim.errors import BadInput
+from sim.tables.formats.json_keys import roles_of
+from sim.tables.formats.json_logs import JsonLog, first_records, rows_in
 from sim.tables.formats.one_record import is_record
-from sim.tables.formats.reader import Head
+from sim.tables.formats.reader import Head, Reader
 from sim.tables.formats.sampled import sampled
 from sim.tables.formats.web_logs import is_log_line
 from sim.tables.names import REQUEST_IDS, plain_name, seconds_per
@@ -19,7 +21,8 @@ STATUS_NAMES = (
 ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"
 COUNTS = ({"period", "count"}, {"timestamp", "value"}, {"timestamp_anon", "value", "container_ip", "request_type"})
 PERCENTILES = re.compile(r"percentile|^percentage_served|^quantile")
-EVENTS = ("event", "event_type", "event_name", "action", "phase", "stage")
+EVENTS = ("event", "event_type", "event_name", "action", "phase", "stage", "type", "kind", "msg", "message")
+ASKING = {"path", "status", "duration"}
 BEGINS = re.compile(r"(?i)(^|[^a-z])(start(ed)?|begin|began|request(ed)?|submitted|enqueued|received)$")
 ENDING = re.compile(r"(?i)(^|[^a-z])(end(ed)?|finish(ed)?|complete(d)?|done|response|responded|stop(ped)?)$")
 
@@ -58,19 +61,31 @@ def refuse_lines(head: Head, path: Path) -> None:
                 raise BadInput("each row holds a line of a log", file=path, key=name, value=cell, expected=expected)
 
 
-def refuse_events(rows: list[list[str]], known: Iterable[str], path: Path) -> None:
+def refuse_events(rows: list[list[str]], known: Iterable[str], path: Path, how: str = "--keep {}={}") -> None:
     """Raises BadInput where a column has words for the beginning and for the end of requests: two rows are one of them.
 
-    rows: the first ones, the names first; known: columns by which rows are chosen or joined.
+    So too where it is named after events and has several, and nothing says what became of a request.
+    rows: the first ones, the names first; known: columns by which rows are chosen or joined; how: rows are chosen.
     """
     names, *body = rows or [[]]
     if set(known) & set(names) or any(plain_name(name.rpartition(".")[2]) in REQUEST_IDS for name in names):
         return
+    ended = any(plain_name(name) in STATUS_NAMES or seconds_per(name) is not None for name in names)
     for k, name in enumerate(names):
         if plain_name(name) in EVENTS:
             words = sorted({row[k] for row in body if len(row) > k and row[k]})
             begins, ends = ([one for one in words if form.search(one)] for form in (BEGINS, ENDING))
-            if begins and ends:
+            several = plain_name(name) in EVENTS[:3] and len(words) > 1 and not ended
+            if (begins and ends) or several:
                 what = "rows of this file are events, of which a request has several"
-                expected = f"rows of one of them, as --keep {name}={begins[0]} takes from a table"
+                expected = f"rows of one of them: {how.format(name, (begins or words)[0])}"
                 raise BadInput(what, file=path, key=name, value=", ".join(words[:4]), expected=expected)
+
+
+def refuse_event_records(reader: Reader, head: Head, path: Path) -> None:
+    """Raises BadInput for records in JSON that are events, where those of beginnings would count as requests."""
+    if reader.name == JsonLog.name:
+        records = first_records(head)
+        asking = [one for one in records if ASKING & roles_of(one).keys()] or records
+        how = """jq -c '.[] | select(.{} == "{}")'""" if head.listed else """jq -c 'select(.{} == "{}")'"""
+        refuse_events(rows_in(asking), (), path, how)
