@@ -59,6 +59,9 @@ ENDS = (
 )
 REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
 RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")
+SUCCESS = ("success", "succeeded", "successful", "is_success", "ok")  # true or false
+ERRORS = ("error", "error_message", "error_code", "err", "exception", "failure_reason")  # empty where none
+NO_ERROR = {"", "none", "null", "nan", "-", "false", "0", "no", "[]", "{}", "ok"}
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
@@ -176,6 +179,14 @@ def unread_said(names: Iterable[str], times: Iterable[str]) -> list[str]:
         return []
     listed = " and ".join(repr(name) for name in found[:3])
     return [f"{listed}: not read; name it duration_ms (of a request), service_ms or wait_ms, in its unit, if it is one"]
+
+
+def status_of_error(text: str) -> str:
+    """The status that a text of an error names, 500 where it names none; 200 where there is no error."""
+    if text.strip().lower() in NO_ERROR:
+        return "200"
+    found = re.search(r"(?<![\d.])[45]\d\d(?![\d.])", text)
+    return found[0] if found else "500"
 
 
 def is_service(duration: str, parts: Iterable[str]) -> bool:

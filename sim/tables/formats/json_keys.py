@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time, whole_duration
+from sim.tables.names import ASKED, ERRORS, SUCCESS, plain_name, seconds_per, unit_of_time, whole_duration
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
@@ -82,7 +82,11 @@ def unit_by_program(names: Iterable[str]) -> float:
 
 def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
     """The first key with a value that has one of some names, or else one within an object of another name."""
-    filled = [key for key in there if there[key] not in (None, "") and not isinstance(there[key], bool)]
+    filled = [
+        key
+        for key in there
+        if there[key] not in (None, "") and (not isinstance(there[key], bool) or plain_name(key) in SUCCESS)
+    ]
     whole = {plain_name(key): key for key in reversed(filled)}
     last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
     ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
@@ -136,7 +140,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         "duration": known[0] if known else whole_duration(first or lasted, lambda key: numbers_in(record[key])),
         "user": first_of(USERS, record),
         "path": first_of(PATHS, record) or first_of(KINDS, record),
-        "status": first_of(STATUSES, record),
+        "status": first_of((*STATUSES, *SUCCESS), record) or first_of(ERRORS, record),
     }
     return {role: key for role, key in roles.items() if key}
 

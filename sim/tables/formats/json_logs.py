@@ -57,6 +57,7 @@ from sim.tables.names import (
     BEGUN,
     CREATED,
     ENDS,
+    ERRORS,
     REQUEST_IDS,
     RETRY,
     SIZES,
@@ -65,6 +66,7 @@ from sim.tables.names import (
     plain_name,
     seconds_per,
     shown_per,
+    status_of_error,
     unit_of_time,
     unread_said,
 )
@@ -133,7 +135,7 @@ class JsonLog(Reader):
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
         asking = [one for one in records if roles_of(one)] or records
-        there = {key: value for one in reversed(asking) for key, value in one.items()}
+        there = {key: value for one in reversed(asking) for key, value in one.items() if value not in (None, "")}
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
@@ -252,7 +254,13 @@ class Keys:
     def shown(self) -> list[str]:
         """The columns of which a record of a request has one; one of its beginning, under its id, may have a path."""
         ends = ("status", "duration")
-        return [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
+        roles = [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
+        return [role for role in roles if role != "status" or not self.errors]
+
+    @property
+    def errors(self) -> bool:
+        """Whether what became of a request is in the key of an error, which a request without one may lack."""
+        return plain_name(self.of.get("status", "").rpartition(".")[2]) in ERRORS
 
 
 def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
@@ -343,7 +351,8 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
     """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
-    return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
+    found = {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
+    return {**found, "status": status_of_error} if keys.errors else found
 
 
 def each_word(texts: Any, read: Callable[[str], str]) -> Any:
