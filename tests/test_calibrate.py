@@ -1,5 +1,6 @@
 """A calibration finds the parameters that made a log, and lists what the log cannot tell."""
 
+import dataclasses
 import heapq
 import math
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from sim.calibration.estimates import Findings
 from sim.calibration.fitted_laws import fitted
 from sim.calibration.fitted_people import chance_and_most
 from sim.calibration.fitted_wave import unconstrained
-from sim.calibration.servers import gaps, servers_of
+from sim.calibration.servers import gaps, mean_and_spread, servers_of
 from sim.calibration.throttling import of_service, throttling
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
@@ -33,7 +34,7 @@ def asks():
 @pytest.fixture(scope="module")
 def calibrated(asks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
-    return calibrate([written_log(asks, folder / "requests.csv")], seeds=3), folder
+    return calibrate([written_log(asks, folder / "requests.csv")], seeds=8), folder
 
 
 def test_every_parameter_is_found_within_a_tenth(calibrated):
@@ -88,6 +89,23 @@ def test_waits_in_the_log_give_the_same_servers_as_none(asks):
 def test_a_service_that_is_never_full_does_not_show_how_many_servers_there_are():
     quiet = log_of(known_service().with_(pools={"gpus": {"gpus": 40}}), 1, waits=False)
     assert math.isinf(servers_of(quiet).high)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("by", ["arrivals", "ends"])
+def test_a_log_cut_at_full_load_does_not_take_waits_behind_others_for_noise(seed, by):
+    """Services spread by 0.2 of 3 and of 5 s; the first ones of the cut waited for requests that it does not hold."""
+    whole = log_of(known_service(), seed, waits=False)
+    at = whole.arrived + (whole.lasted if by == "ends" else 0)
+    rows = (at >= 2700) & (at < 4200)
+    names = ("arrived", "lasted", "waited", "status", "user", "kind", "images", "server")
+    part = dataclasses.replace(whole, **{name: getattr(whole, name)[rows] for name in names})
+    found = servers_of(dataclasses.replace(part, arrived=part.arrived - 2500))
+    assert found.count == 4
+    for kind, seconds in ((whole.kinds.index("image"), 3.0), (whole.kinds.index("edit"), 5.0)):
+        mean, (cv, _, _), _ = mean_and_spread(found.service[part.kind == kind])
+        assert mean[0] == pytest.approx(seconds, rel=0.02)
+        assert cv == pytest.approx(0.2, abs=0.02)
 
 
 def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> Asks:
