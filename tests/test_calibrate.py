@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
-from sim.calibration.calibrate import MISSES, calibrate
+from sim.calibration.calibrate import MISSES, calibrate, fleet
 from sim.calibration.estimates import Findings
 from sim.calibration.fitted_laws import fitted
 from sim.calibration.fitted_people import chance_and_most
@@ -215,6 +215,30 @@ def test_retries_are_told_from_new_wishes():
     assert most == 2
     assert low <= 0.6 <= high
     assert chance == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_interval_of_a_retry_ends_where_the_likelihood_has_fallen_by_half_of_chi_square():
+    """Of 200 first refusals 140 are followed, and none of answers: bounds of a binomial share by its likelihood."""
+
+    def fallen(p: float) -> float:
+        return 140 * math.log(0.7 / p) + 60 * math.log(0.3 / (1 - p)) - stats.chi2.ppf(0.95, 1) / 2
+
+    bounds = optimize.brentq(fallen, 0.4, 0.7), optimize.brentq(fallen, 0.7, 0.9)
+    _, _, found = chance_and_most(np.ones(200, dtype=np.int64), np.arange(200) < 140, 0.0)
+    assert found == pytest.approx(bounds, abs=1e-4)  # 0.6343 to 0.7609; a step of a grid was 0.0025
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5, 0.2])
+def test_the_share_of_rows_that_a_log_holds_is_seen_beside_those_who_waited(kept):
+    """As a request that waited begins, all other servers are busy, with requests of which a sample holds a share."""
+    whole = log_of(known_service(), 1, waits=True)
+    rows = np.random.default_rng(1).random(len(whole)) < kept
+    names = ("arrived", "lasted", "waited", "status", "user", "kind", "images", "server")
+    found = servers_of(dataclasses.replace(whole, **{name: getattr(whole, name)[rows] for name in names}))
+    assert found.beside == pytest.approx(kept, abs=0.03)
+    said = Findings("log")
+    fleet(found, said)
+    assert any("a sample?" in note for note in said.notes) is (kept < 1)
 
 
 def test_who_asks_again_without_a_name_is_not_counted_twice(tmp_path):

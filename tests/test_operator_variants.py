@@ -275,3 +275,15 @@ def test_a_table_padded_with_spaces_is_refused_with_a_command_that_makes_columns
     command = re.search(r"sed -E '.*?'", str(refused.value))[0]
     made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
     assert read(tmp_path, made, zone="UTC").trace.times.tolist() == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "weight"), [("itemCount", 5), ("SampleRate", 5), ("_sample_interval", 5), ("sample_rate", 0.2)]
+)
+def test_rows_that_stand_for_several_requests_are_said_to_be_a_sample(tmp_path, name, weight):
+    for each, said in ((weight, True), (1, False)):
+        rows = "".join(f"2025-03-31T10:00:0{k * k}Z,200,{each}\n" for k in range(3))
+        records = [{"time": f"2025-03-31T10:00:0{k * k}Z", "status": 200, name: each} for k in range(3)]
+        for text in (f"time,status,{name}\n{rows}", "".join(json.dumps(one) + "\n" for one in records)):
+            notes = read(tmp_path, text).trace.notes
+            assert any("each row stands for 5 requests" in note for note in notes) is said

@@ -50,6 +50,7 @@ class Servers:
     service: Floats
     taken_out: bool | None
     method: str
+    beside: float = 1.0  # share of the other servers that were seen to be busy as those who waited began
 
 
 def servers_of(asks: Asks) -> Servers | None:
@@ -74,7 +75,23 @@ def from_waits(asks: Asks) -> Servers:
     method = (
         "most requests in service at once" if low == high else "the number that explains the waits, by a coarse clock"
     )
-    return Servers(most, low, high if waited else math.inf, service, taken, method)
+    beside = busy_beside(asks, most)
+    return Servers(most, low, high if waited else math.inf, service, taken, method, beside)
+
+
+def busy_beside(asks: Asks, count: int) -> float:
+    """The share of the other servers that were in service, on average, when a request began that had waited.
+
+    It is near 1 where the log has every request and there are always as many servers; 1 where the log cannot tell.
+    """
+    start, end = asks.arrived + asks.waited, asks.arrived + asks.lasted
+    rows = ~asks.refused & (end > start)
+    began = start[rows & (asks.waited > max(WAITED, 2 * asks.tick))]
+    if count < 2 or len(began) < LONG or np.nanmean(asks.service) < 5 * asks.tick:
+        return 1.0
+    busy = np.searchsorted(np.sort(start[rows]), began, side="right") - 1.0
+    busy -= np.searchsorted(np.sort(end[rows]), began, side="right")
+    return float(busy.mean() / (count - 1))
 
 
 def seen_at_once(asks: Asks, rows: Mask, shortest: float) -> tuple[int, int, int]:

@@ -71,7 +71,8 @@ def calibrate(
         console.print(
             f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: do not plan with this "
             "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
-            "a part of the log with one regime fits better than all of it.",
+            "a part of the log with one regime fits better than all of it. In a sample of requests, servers and queues "
+            "cannot be found.",
             style="bold red",
         )
         raise typer.Exit(1)

@@ -62,6 +62,7 @@ RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_
 SUCCESS = ("success", "succeeded", "successful", "is_success", "ok")  # true or false
 ERRORS = ("error", "error_message", "error_code", "err", "exception", "failure_reason")  # empty where none
 NO_ERROR = {"", "none", "null", "nan", "-", "false", "0", "no", "[]", "{}", "ok"}
+WEIGHTS = ("item_count", "sample_rate", "sampling_rate", "sample_interval", "sample_weight")  # of sampled rows
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
@@ -179,6 +180,18 @@ def unread_said(names: Iterable[str], times: Iterable[str]) -> list[str]:
         return []
     listed = " and ".join(repr(name) for name in found[:3])
     return [f"{listed}: not read; name it duration_ms (of a request), service_ms or wait_ms, in its unit, if it is one"]
+
+
+def sampled_said(name: str, values: list[float]) -> list[str]:
+    """A warning where rows stand for several requests, as a column like itemCount says; rates may be their shares."""
+    stands = [1 / value if 0 < value < 1 else value for value in values if value > 0]
+    mean = sum(stands) / len(stands) if stands else 1.0
+    if mean <= 1.0:
+        return []
+    return [
+        f"warning: this is a sample: {name!r} says that each row stands for {mean:.3g} requests on average. It has "
+        "that many times too few requests; in a scenario, 'times' of the trace multiplies it"
+    ]
 
 
 def status_of_error(text: str) -> str:

@@ -39,9 +39,11 @@ from sim.tables.names import (
     RETRY,
     SIZES,
     SUCCESS,
+    WEIGHTS,
     is_service,
     parts_of,
     plain_name,
+    sampled_said,
     seconds_per,
     shown_per,
     unit_of_time,
@@ -300,6 +302,9 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
     found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
     if duration:
         found["service_s" if is_service(duration, parts) else "duration_s"] = Extra(duration, per=per)
+    if weight := column_named(WEIGHTS, [name.lstrip("_") for name in names]):
+        weight = next(name for name in names if name.lstrip("_") == weight)
+        notes += sampled_said(weight, numbers_of(path, weight))
     return found, [*notes, *([said] if said else [])]
 
 

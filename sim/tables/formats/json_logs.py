@@ -61,9 +61,11 @@ from sim.tables.names import (
     REQUEST_IDS,
     RETRY,
     SIZES,
+    WEIGHTS,
     is_service,
     parts_of,
     plain_name,
+    sampled_said,
     seconds_per,
     shown_per,
     status_of_error,
@@ -176,6 +178,7 @@ class JsonLog(Reader):
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
                 *rest_said(head.document),
+                *sampled_said(weight := first_of(WEIGHTS, there), numbers_in(records, weight)),
                 f"read as JSON: {read}"
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
