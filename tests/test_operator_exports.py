@@ -322,7 +322,8 @@ def test_events_of_a_request_are_refused_until_one_of_them_is_kept(tmp_path):
 @pytest.mark.parametrize("listed", [False, True])
 def test_records_of_a_beginning_and_an_end_under_no_id_are_not_two_requests(tmp_path, key, listed):
     both = [{"time": at(a), key: "request started", "user": f"u{a}"} for a in CAME]
-    both += [{"time": at(a + b), key: "request completed", "user": f"u{a}"} for a, b in zip(CAME, LASTED, strict=True)]
+    ends = [(a, a + b) for a, b in zip(CAME, LASTED, strict=True)]
+    both += [{"time": at(end), key: "request completed", "user": f"u{a}"} for a, end in ends]
     text = json.dumps(both) if listed else lines(*both)
     with pytest.raises(BadInput, match="events, of which a request has several") as refused:
         read(tmp_path, text)
@@ -341,3 +342,30 @@ def test_kinds_of_events_that_say_nothing_of_an_outcome_are_asked_about(tmp_path
             read(tmp_path, text)
     assert read(tmp_path, table, keep={"event_type": kinds[0]}).trace.times == pytest.approx(CAME)
     assert len(read(tmp_path, table, kind="event_type").trace.times) == 10  # where each is a request
+
+
+@pytest.mark.parametrize("key", ["http.status_code", "data.http.status_code"])
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_dot_in_the_name_of_a_key_is_not_an_object_within_one(tmp_path, key, inner):
+    """{"http.status_code": 200}, {"data": {"http.status_code": 200}} and {"http": {"status_code": 200}} say the same."""
+    outer, _, rest = key.partition(".")
+    records = [{"start_time": at(a), "latency_ms": 70, **({outer: {rest: 503}} if inner else {key: 503})} for a in CAME]
+    assert read(tmp_path, lines(*records)).trace.extra["status"].tolist() == [503] * 5
+
+
+def test_an_export_sorted_by_its_times_does_not_show_whether_they_are_ends(tmp_path):
+    """A program writes its log in order of the answers; an export is sorted by whatever its times are."""
+    rows = sorted(zip(CAME, LASTED, strict=True))
+    records = [{"time": at(a), "duration_ms": 1000 * b} for a, b in rows]
+    with pytest.raises(BadInput, match="requests or of answers"):
+        read(tmp_path, lines(*records))
+    assert read(tmp_path, lines(*records), stamped="start").trace.times == pytest.approx(CAME)
+    logged = [{"level": "info", **one} for one in records]
+    assert any("shows that stamps are ends" in note for note in read(tmp_path, lines(*logged)).trace.notes)
+
+
+def test_traefik_stamps_the_request_in_its_common_log_too(tmp_path):
+    form = '192.0.2.7 - - [31/Mar/2025:10:00:{:02.0f} +0000] "POST /v1 HTTP/1.1" 200 2 "-" "x" 1 "a@docker" "http://x" '
+    form += "{:.0f}ms\n"
+    text = "".join(form.format(3 * a, 1000 * b) for a, b in zip(CAME, LASTED, strict=True))
+    assert read(tmp_path, text).trace.times == pytest.approx([0, 9, 12, 27, 34], abs=0.5)

@@ -164,7 +164,19 @@ TIME_NAMES = (
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
-    *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
+    *(
+        "user",
+        "user_id",
+        "userid",
+        "username",
+        "user_name",
+        "client",
+        "client_id",
+        "customer",
+        "account",
+        "client_ip",
+        "usr_id",
+    ),
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")

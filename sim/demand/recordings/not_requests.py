@@ -15,7 +15,7 @@ from sim.tables.names import REQUEST_IDS, plain_name, seconds_per
 
 STATUS_NAMES = (
     *("status", "status_code", "http_status", "code", "response_code", "http_code", "outcome", "result"),
-    *("elb_status_code", "sc_status", "result_code", "state"),
+    *("elb_status_code", "sc_status", "result_code", "state", "http_status_code", "http_response_code"),
 )
 # Headers of recordings that hold counts or rates, not arrivals.
 ONE_ROW = "one row per request; or --format csv with --time, if a row is one request"

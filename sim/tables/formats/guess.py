@@ -21,10 +21,10 @@ DATED = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z]
 
 def is_padded(head: Head) -> bool:
     """Whether lines have the same number of words, and the first one names columns with several spaces between."""
-    rows = [line.split() for line in head.lines[:20] if not RULE.match(line)]
-    names = head.line.split()
-    widths = {len(row) for row in rows}
-    return len(rows) > 1 and len(names) > 2 and widths == {len(names)} and "  " in head.line.strip()
+    if "  " not in head.line.strip() or re.search(r"\d", head.line):
+        return False
+    widths = {len(line.split()) for line in head.lines[:20] if not RULE.match(line)}
+    return len(head.lines) > 1 and widths == {len(head.line.split())} and max(widths) > 2
 
 
 def looks_like(head: Head) -> str:

@@ -37,7 +37,7 @@ PATHS = (
 KINDS = ("operation_name", "route", "kind", "type", "request")  # where no key is a path
 STATUSES = (
     *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
-    *("response_code", "result_code", "edge_response_status"),
+    *("response_code", "result_code", "edge_response_status", "http_status_code", "http_response_code"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status", "request.uri"): "end",  # Caddy
@@ -169,3 +169,13 @@ def path_of(text: str) -> str:
     words = text.split(" ")
     text = words[1] if len(words) == 3 else text
     return re.sub(r"^\w+://[^/]+", "", text)
+
+
+def rest_said(document: dict[str, Any]) -> list[str]:
+    """A warning where an answer of Elasticsearch holds a part of what was found."""
+    hits = document.get("hits")
+    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
+        return []
+    total, here = hits.get("total"), len(hits["hits"])
+    found = total.get("value", here) if isinstance(total, dict) else total or here
+    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)

@@ -25,6 +25,7 @@ from sim.tables.formats.json_keys import (
     TIMES,
     first_of,
     path_of,
+    rest_said,
     roles_of,
     side_of,
     stamped,
@@ -77,10 +78,11 @@ from sim.tables.times import written_seconds
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
 NAMED = "metadata.creationTimestamp"  # of objects of Kubernetes
+LOGGED = {"level", "lvl", "severity", "logger", "msg", "message", "pid"}  # keys of a program's log, not of an export
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
-    *("metric", "resourceSpans", "MetricDataResults", "data"),
+    *("metric", "resourceSpans", "MetricDataResults", "data.resultType"),
 }
 
 
@@ -128,7 +130,7 @@ class JsonLog(Reader):
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
-        other = any(OTHER & {key.split(".")[0] for key in one} for one in records if NAMED not in one)
+        other = any(OTHER & {*one, *(key.split(".")[0] for key in one)} for one in records if NAMED not in one)
         timed = [one for one in records if time_of(one)]
         if head.document and is_listed(head):  # which may hold anything with times
             timed = [one for one in timed if roles_of(one)]
@@ -141,7 +143,8 @@ class JsonLog(Reader):
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or (("a list" if is_listed(head) else "") if duration else "start")
+        sortable = is_listed(head) or not LOGGED & {plain_name(key.rpartition(".")[2]) for key in there}
+        at = stamped(time, list(there)) or (("a list" if sortable else "") if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
         begun = "" if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in CREATED else begun
@@ -186,16 +189,6 @@ class JsonLog(Reader):
                 *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
-
-
-def rest_said(document: dict[str, Any]) -> list[str]:
-    """A warning where an answer of Elasticsearch holds a part of what was found."""
-    hits = document.get("hits")
-    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
-        return []
-    total, here = hits.get("total"), len(hits["hits"])
-    found = total.get("value", here) if isinstance(total, dict) else total or here
-    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
@@ -279,6 +272,7 @@ def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
         for name in outer:
             place = place.setdefault(name, {})
         place[last] = kind
+        types[key] = kind  # where the dot is in the name itself
     return pa.schema([pa.field(name, typed(kind)) for name, kind in types.items()])
 
 
@@ -331,10 +325,11 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
     def column(key: str) -> Any:
         first, *inner = key.split(".")
         values = table[first].combine_chunks()
-        return pc.struct_field(values, inner) if inner else values
+        return pc.coalesce(pc.struct_field(values, inner), table[key].combine_chunks()) if inner else values
 
     found = {role: column(key) for role, key in keys.of.items()}
-    if found["time"].null_count:
+    unseen = any(values.null_count == len(table) for role, values in found.items() if "." in keys.of[role])
+    if found["time"].null_count or unseen:  # a name with a dot may be in an object
         return None
     none = np.logical_and.reduce([found[role].is_null() for role in keys.shown]) if keys.shown else np.zeros(len(table))
     made = {role: pc.fill_null(pc.cast(values, pa.string()), "") for role, values in found.items()}

@@ -46,6 +46,7 @@ NAMED_MS = rf"{NAMES}(?:_in)?_(?:ms|msec|millis)[=:]\"?(?P<duration>\d+(?:\.\d+)
 BEHIND_MS = rf"{NAMES}[=:]\"?(?P<duration>\d+(?:\.\d+)?) ?ms\b"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
 LAST_MS = r"(?:\"|^)(?: -)? (?P<duration>\d+(?:\.\d+)?) ?ms$"
+TRAEFIK = r'" \d+ "[^"]*" "[^"]*" \d+ms$'  # behind the agent: its count of requests, router and service
 LAST_S = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)s$"
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
@@ -125,7 +126,8 @@ def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, st
     lines leave the unit open.
     """
     if pattern in IN_UNITS:
-        return "either", IN_UNITS[pattern], "", None
+        traefik = pattern == LAST_MS and pc.all(pc.match_substring_regex(rests, TRAEFIK)).as_py()
+        return "start by default" if traefik else "either", IN_UNITS[pattern], "", None
     sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
     if pc.any(pc.match_substring(sample, ".")).as_py():
         return "either", 1.0, "", None
