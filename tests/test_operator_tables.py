@@ -299,3 +299,34 @@ def test_where_nobody_left_the_default_patience_stays_unless_the_log_refutes_it(
     assert "behaviour.patience" in short.unknown
     assert long.keys["behaviour.patience"] == {"kind": "never"}
     assert long.estimates[0].high == pytest.approx(3 / 500, rel=0.01)  # the rule of three
+
+
+def hourly(name: str, hours, values=(5, 7, 6)) -> str:
+    return f"date,hour,{name}\n" + "".join(f"2025-03-31,{h},{v}\n" for h, v in zip(hours, values, strict=True))
+
+
+def test_a_table_of_counts_whose_times_cannot_be_read_is_no_table_of_requests(tmp_path):
+    """Hours from 1 to 24 end where those from 0 to 23 begin: 24:00 is no time of day."""
+    assert read(tmp_path, hourly("requests", (21, 22, 23)), zone="UTC").counts.total.tolist() == [5, 7, 6]
+    with pytest.raises(BadInput, match="cannot be read as those of intervals"):
+        read(tmp_path, hourly("requests", (22, 23, 24)), zone="UTC")
+
+
+def test_hours_with_an_h_name_the_columns_of_a_table_with_a_row_a_day(tmp_path):
+    text = "date," + ",".join(f"{h}h" for h in range(24)) + "\n2025-03-31," + ",".join(map(str, range(24))) + "\n"
+    counts = read(tmp_path, text, zone="UTC", values="per-interval").counts
+    assert (counts.total.tolist(), counts.lasts[0]) == (list(range(24)), 3600)
+
+
+def test_a_total_of_successes_and_failures_holds_both_wherever_refusals_are_said_to_be(tmp_path):
+    rows = "".join(f"2025-03-31T{h:02d}:00Z,10,{8 - h % 2},{2 + h % 2}\n" for h in range(6))
+    for refused in ("inside", "beside"):
+        text = f"time,total,success,failed\n{rows}"
+        assert read(tmp_path, text, values="per-interval", refused=refused).counts.total.tolist() == [10] * 6
+
+
+def test_the_peak_of_an_interval_is_not_what_came_in_it(tmp_path):
+    rows = "".join(f"2025-03-31T{h:02d}:00Z,{20 + h % 3}\n" for h in range(6))
+    with pytest.raises(BadInput, match="count of requests"):
+        read(tmp_path, f"time,max_rps\n{rows}")
+    assert read(tmp_path, f"time,max_rps\n{rows}", values="per-second").counts.total[0] == 20 * 3600  # as asked

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sim.demand.recordings.not_requests import (
     STATUS_NAMES,
+    refuse_counting,
     refuse_counts,
     refuse_lines,
     refuse_percentiles,
@@ -303,7 +304,10 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
         found["status"] = Extra(status, outcome=True)
     elif error and not matches(first_texts(path, error), r"^-?\d+\.\d+$").any():
         found["status"] = Extra(error, errors=True)
-    notes = [f"warning: {name!r} is not read, each row is one request" for name in names if counts_several(path, name)]
+    many = [name for name in names if counts_several(path, name)]
+    if many and not (found or duration or column_named(USER_NAMES, names)):
+        refuse_counting(path, many[0], numbers_of(path, many[0])[0])
+    notes = [f"warning: {name!r} is not read, each row is one request" for name in many]
     if area := column_named(AREAS, names):
         found["side"] = Extra(area, area=True)
     found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
@@ -314,8 +318,7 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
     found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
     if duration:
         found["service_s" if is_service(duration, parts) else "duration_s"] = Extra(duration, per=per)
-    if weight := column_named(WEIGHTS, [name.lstrip("_") for name in names]):
-        weight = next(name for name in names if name.lstrip("_") == weight)
+    if weight := column_named(WEIGHTS, names):
         notes += sampled_said(weight, numbers_of(path, weight))
     return found, [*notes, *([said] if said else [])]
 

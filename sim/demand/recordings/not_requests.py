@@ -34,6 +34,13 @@ def refuse_counts(path: Path, names: list[str]) -> None:
         raise BadInput(what, file=path, value=", ".join(names), expected=ONE_ROW)
 
 
+def refuse_counting(path: Path, name: str, value: float) -> None:
+    """Raises BadInput for a column that counts several requests in a row, where nothing says what a request was."""
+    what = "this column counts requests, and the times of its rows cannot be read as those of intervals"
+    expected = "a date and time in each row, hours from 0 to 23; or, where a row is one request, no such column"
+    raise BadInput(what, file=path, key=name, value=value, expected=expected)
+
+
 def refuse_samples(path: Path, time: str | None) -> None:
     """Raises BadInput for a table of samples, where --time alone would take each row for an arrival."""
     names, *rows = Head(path).rows or [[]]

@@ -29,6 +29,7 @@ BESIDE = re.compile(  # names of what stands beside a count of requests and is n
     r"(^|_)(max|maximum|min|minimum|peak|stddev)(_|$)|"
     r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost)(_|$)(?!(\w+_)?(requests?|calls|hits)$)"
 )
+PEAK = re.compile(r"(^|_)(max|maximum|peak|min|minimum)(_|$)")  # of a window, and not all that came in it
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
 OTHER_UNIT = re.compile(
     r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$|_in_[a-z]+s$", re.IGNORECASE
@@ -207,7 +208,8 @@ def counts_of(
     if total := total_of(series):
         notes.append(f"{total} is the sum of the others: left out")
         del series[total]
-    return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+    whole_known = series if total else settled(series, asked, paths[0], sure=False)  # parts of a total are all asks
+    return CountSeries(begins, lasts, whole_known, tuple(notes))
 
 
 def has_labels(table: Columns) -> bool:
@@ -312,6 +314,8 @@ def counted(
     if not units and (named := IN_HEADER.match(name.strip())) and named[1] in UNITS:
         units = {named[1]}
     bare_name = QUOTED.sub("", name)
+    if asked.values is None and PEAK.search(plain_name(bare_name)):
+        return None
     gauge = not units and not whole and (NO_COUNTS.search(bare_name) or OTHER_UNIT.search(bare_name))
     if gauge or len(units) > 1 or not units <= UNITS.keys():
         return None

@@ -349,8 +349,8 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
     """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
-    found = {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
-    return {**found, "status": status_of_error} if keys.errors else found
+    known = {"path": path_of, "side": side_of, "user": user, **({"status": status_of_error} if keys.errors else {})}
+    return {role: read for role, read in known.items() if role in keys.of}
 
 
 def each_word(texts: Any, read: Callable[[str], str]) -> Any:
