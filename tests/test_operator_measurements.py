@@ -161,13 +161,13 @@ def benchmark(tool: str) -> str:
     sent = list(zip(STARTED, TOOK, strict=True))
     if tool == "GuideLLM":
         each = [{"start_time": begins + a, "end_time": begins + a + b} for a, b in sent]
-        found = {"successful": each[:3], "errored": each[3:], "incomplete": []}
-        return json.dumps({"args": {}, "benchmarks": [{"duration": 180.0, "start_time": begins, "requests": found}]})
+        ended = {"successful": each[:3], "errored": each[3:], "incomplete": []}
+        return json.dumps({"args": {}, "benchmarks": [{"duration": 180.0, "start_time": begins, "requests": ended}]})
     stamps = [
         (int((begins + a) * 1e9), [int((begins + a + b / 2) * 1e9), int((begins + a + b) * 1e9)]) for a, b in sent
     ]
-    each = [{"timestamp": a, "response_timestamps": ends if a < stamps[3][0] else []} for a, ends in stamps]
-    return json.dumps({"service_kind": "openai", "experiments": [{"experiment": {"mode": "x"}, "requests": each}]})
+    asks = [{"timestamp": a, "response_timestamps": ends if a < stamps[3][0] else []} for a, ends in stamps]
+    return json.dumps({"service_kind": "openai", "experiments": [{"experiment": {"mode": "x"}, "requests": asks}]})
 
 
 @pytest.mark.parametrize("tool", ["GuideLLM", "GenAI-Perf"])

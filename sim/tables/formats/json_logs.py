@@ -349,7 +349,8 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
     """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
-    known = {"path": path_of, "side": side_of, "user": user, **({"status": status_of_error} if keys.errors else {})}
+    known: dict[str, Callable[[str], str]] = {"path": path_of, "side": side_of, "user": user}
+    known |= {"status": status_of_error} if keys.errors else {}
     return {role: read for role, read in known.items() if role in keys.of}
 
 
