@@ -226,6 +226,8 @@ def test_minutes_and_seconds_with_decimals_are_a_duration(tmp_path):
         ("error", "", "503 overloaded", 503),
         ("exception", "null", "HTTPError('429 Too Many Requests')", 429),
         ("error_message", "", "CUDA out of memory", 500),
+        ("error_code", "", "ThrottlingException", 429),
+        ("err", "", "context deadline exceeded", 504),
     ],
 )
 def test_failures_are_known_by_a_column_of_errors_or_of_success(tmp_path, name, good, bad, status):

@@ -61,6 +61,12 @@ REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id
 RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")
 SUCCESS = ("success", "succeeded", "successful", "is_success", "ok")  # true or false
 ERRORS = ("error", "error_message", "error_code", "err", "exception", "failure_reason")  # empty where none
+ERROR_WORDS = {  # of errors that name no status
+    "429": "throttl|too.?many|rate.?limit|quota|resource.?exhausted",
+    "503": "unavailable|overload|capacity",
+    "504": "time.?out|timed.?out|deadline",
+    "499": "cancel|abort|disconnect|hung up",
+}
 NO_ERROR = {"", "none", "null", "nan", "-", "false", "0", "no", "[]", "{}", "ok"}
 WEIGHTS = ("item_count", "sample_rate", "sampling_rate", "sample_interval", "sample_weight")  # of sampled rows
 AREAS = ("resolution", "size", "image_size")
@@ -199,7 +205,8 @@ def status_of_error(text: str) -> str:
     if text.strip().lower() in NO_ERROR:
         return "200"
     found = re.search(r"(?<![\d.])[45]\d\d(?![\d.])", text)
-    return found[0] if found else "500"
+    named = (code for code, words in ERROR_WORDS.items() if re.search(words, text.lower()))
+    return found[0] if found else next(named, "500")
 
 
 def is_service(duration: str, parts: Iterable[str]) -> bool:
