@@ -179,3 +179,6 @@ def test_the_requests_of_a_benchmark_are_read_from_the_lists_of_its_runs(tmp_pat
     assert trace.extra["status"].tolist() == [200, 200, 200, 500]
     _, points, _ = load_test(tmp_path / "file.json")
     assert points[0].latency["mean"] == pytest.approx(sum(TOOK[:3]) / 3)
+    assert (points[0].concurrency, points[0].rate) == (None, pytest.approx(4 / 10, abs=0.05))  # two overlap
+    with pytest.raises(BadInput, match="concurrency 1"):
+        points_of(tmp_path / "file.json")

@@ -25,6 +25,7 @@ from sim.tables.formats.reader import (
 
 RUNS = ("benchmarks", "experiments")  # of GuideLLM, of GenAI-Perf
 PER_SECOND = {"benchmarks": 1.0, "experiments": 1e9}
+OPEN = 1.1  # in flight on average: requests that overlap below it are sent at a rate, whatever was answered
 ENDED = {"successful": 200, "errored": 500, "incomplete": 0}  # of GuideLLM, as statuses
 COMPONENTS = {"prefill": "ttft", "decode": "itl", "pipeline": "e2el"}
 
@@ -276,9 +277,10 @@ def point_of(rows: list[dict[str, Any]], per: float, path: Path) -> LoadPoint:
     flying = float((ends - begins).sum() / per / span)
     latency = {"mean": seconds.mean(), "p50": np.median(seconds), "p90": np.quantile(seconds, 0.9)}
     return LoadPoint(
-        concurrency=1.0 if alone else max(flying, 1.0 + 1e-9),
+        concurrency=1.0 if alone else flying if flying > OPEN else None,
+        rate=len(rows) / span if not alone and flying <= OPEN else None,
         latency={name: float(value) for name, value in latency.items()},
-        throughput=len(good) / span,
+        throughput=float(len(good) / span),
         row=f"{len(good)} of {len(rows)} requests answered, the warm-up left out",
     )
 
