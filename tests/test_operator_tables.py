@@ -330,3 +330,11 @@ def test_the_peak_of_an_interval_is_not_what_came_in_it(tmp_path):
     with pytest.raises(BadInput, match="count of requests"):
         read(tmp_path, f"time,max_rps\n{rows}")
     assert read(tmp_path, f"time,max_rps\n{rows}", values="per-second").counts.total[0] == 20 * 3600  # as asked
+
+
+@pytest.mark.parametrize("ends", ["Z", "+02", "+02:00"])
+def test_hours_without_minutes_may_name_their_zone(tmp_path, ends):
+    rows = "".join(f"2025-03-31T{h:02d}{ends},{5 + h % 2}\n" for h in range(4, 9))
+    counts = read(tmp_path, f"time,requests\n{rows}").counts
+    begins = datetime(2025, 3, 31, 4 if ends == "Z" else 2, tzinfo=UTC)
+    assert (counts.begins[0], counts.lasts[0]) == (begins.timestamp() * 1e9, 3600)

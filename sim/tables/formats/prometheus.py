@@ -191,7 +191,8 @@ class Exposition(Reader):
         found: dict[tuple[str, Labels], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
-                if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
+                timed = stamp is not None and abs(stamp) < 1e10  # s: other numbers are no instants
+                if stamp is not None and timed and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
         requests = {name for name, _ in found if "request" in name}
         ends = "_count" if requests and all(name.endswith("_count") for name in requests) else "_total"
