@@ -338,3 +338,15 @@ def test_hours_without_minutes_may_name_their_zone(tmp_path, ends):
     counts = read(tmp_path, f"time,requests\n{rows}").counts
     begins = datetime(2025, 3, 31, 4 if ends == "Z" else 2, tzinfo=UTC)
     assert (counts.begins[0], counts.lasts[0]) == (begins.timestamp() * 1e9, 3600)
+
+
+def test_times_with_an_exponent_and_all_their_digits_are_those_of_counts(tmp_path):
+    rows = "".join(f"{BEGINS.timestamp() + 3600 * k:.9E},{5 + k % 2}\n" for k in range(4))
+    counts = read(tmp_path, f"timestamp,requests\n{rows}").counts
+    assert (counts.total.tolist(), counts.begins[0]) == ([5, 6, 5, 6], BEGINS.timestamp() * 1e9)
+
+
+def test_commas_between_lakhs_are_refused_and_no_traceback(tmp_path):
+    rows = "".join(f"2025-03-31T{k:02d}:00Z;1,23,{100 + k % 3}\n" for k in range(6))
+    with pytest.raises(BadInput, match=r"1,23,100"):
+        read(tmp_path, f"time;requests\n{rows}")
