@@ -1,5 +1,6 @@
 """A calibration finds the parameters that made a log, and lists what the log cannot tell."""
 
+import dataclasses
 import heapq
 import math
 from datetime import datetime, timedelta
@@ -7,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from sim.calibration.asks import Asks, asks_of, asks_of_run, figures_of
-from sim.calibration.calibrate import MISSES, calibrate
+from sim.calibration.calibrate import MISSES, calibrate, fleet
 from sim.calibration.estimates import Findings
 from sim.calibration.fitted_laws import fitted
 from sim.calibration.fitted_people import chance_and_most
 from sim.calibration.fitted_wave import unconstrained
-from sim.calibration.servers import gaps, servers_of
+from sim.calibration.servers import gaps, mean_and_spread, servers_of
 from sim.calibration.throttling import of_service, throttling
 from sim.engine.simulate import simulate
 from sim.errors import BadInput
@@ -33,7 +34,7 @@ def asks():
 @pytest.fixture(scope="module")
 def calibrated(asks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
-    return calibrate([written_log(asks, folder / "requests.csv")], seeds=3), folder
+    return calibrate([written_log(asks, folder / "requests.csv")], seeds=8), folder
 
 
 def test_every_parameter_is_found_within_a_tenth(calibrated):
@@ -90,6 +91,23 @@ def test_waits_in_the_log_give_the_same_servers_as_none(asks):
 def test_a_service_that_is_never_full_does_not_show_how_many_servers_there_are():
     quiet = log_of(known_service().with_(pools={"gpus": {"gpus": 40}}), 1, waits=False)
     assert math.isinf(servers_of(quiet).high)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("by", ["arrivals", "ends"])
+def test_a_log_cut_at_full_load_does_not_take_waits_behind_others_for_noise(seed, by):
+    """Services spread by 0.2 of 3 and of 5 s; the first ones of the cut waited for requests that it does not hold."""
+    whole = log_of(known_service(), seed, waits=False)
+    at = whole.arrived + (whole.lasted if by == "ends" else 0)
+    rows = (at >= 2700) & (at < 4200)
+    names = ("arrived", "lasted", "waited", "status", "user", "kind", "images", "server")
+    part = dataclasses.replace(whole, **{name: getattr(whole, name)[rows] for name in names})
+    found = servers_of(dataclasses.replace(part, arrived=part.arrived - 2500))
+    assert found.count == 4
+    for kind, seconds in ((whole.kinds.index("image"), 3.0), (whole.kinds.index("edit"), 5.0)):
+        mean, (cv, _, _), _ = mean_and_spread(found.service[part.kind == kind])
+        assert mean[0] == pytest.approx(seconds, rel=0.02)
+        assert cv == pytest.approx(0.2, abs=0.02)
 
 
 def of_whole_seconds(seed: int, servers: int, service: float, gaps_between) -> Asks:
@@ -199,6 +217,30 @@ def test_retries_are_told_from_new_wishes():
     assert most == 2
     assert low <= 0.6 <= high
     assert chance == pytest.approx(0.6, abs=0.03)
+
+
+def test_the_interval_of_a_retry_ends_where_the_likelihood_has_fallen_by_half_of_chi_square():
+    """Of 200 first refusals 140 are followed, and none of answers: bounds of a binomial share by its likelihood."""
+
+    def fallen(p: float) -> float:
+        return 140 * math.log(0.7 / p) + 60 * math.log(0.3 / (1 - p)) - stats.chi2.ppf(0.95, 1) / 2
+
+    bounds = optimize.brentq(fallen, 0.4, 0.7), optimize.brentq(fallen, 0.7, 0.9)
+    _, _, found = chance_and_most(np.ones(200, dtype=np.int64), np.arange(200) < 140, 0.0)
+    assert found == pytest.approx(bounds, abs=1e-4)  # 0.6343 to 0.7609; a step of a grid was 0.0025
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.5, 0.2])
+def test_the_share_of_rows_that_a_log_holds_is_seen_beside_those_who_waited(kept):
+    """As a request that waited begins, all other servers are busy, with requests of which a sample holds a share."""
+    whole = log_of(known_service(), 1, waits=True)
+    rows = np.random.default_rng(1).random(len(whole)) < kept
+    names = ("arrived", "lasted", "waited", "status", "user", "kind", "images", "server")
+    found = servers_of(dataclasses.replace(whole, **{name: getattr(whole, name)[rows] for name in names}))
+    assert found.beside == pytest.approx(kept, abs=0.03)
+    said = Findings("log")
+    fleet(found, said)
+    assert any("a sample?" in note for note in said.notes) is (kept < 1)
 
 
 def test_who_asks_again_without_a_name_is_not_counted_twice(tmp_path):

@@ -253,3 +253,12 @@ def test_who_was_active_is_no_signup_unless_the_caller_says_so(table):
 def test_json_is_called_json(table):
     with pytest.raises(BadInput, match="this file is JSON"):
         table('{"day": "2025-03-01", "signups": 5}\n{"day": "2025-03-02", "signups": 7}\n')
+
+
+def test_days_of_eight_digits_are_dates(tmp_path):
+    """As analytics write them: 20250331 is no number of days."""
+    path = tmp_path / "users.csv"
+    path.write_text("Date,New users\n" + "".join(f"202503{d},{d}\n" for d in range(10, 20)))
+    found = read_counts(path)
+    assert found.counted == sum(range(10, 20))
+    assert (found.start.day, found.times[0]) == (10, 86400)

@@ -110,7 +110,8 @@ def test_totals_since_a_beginning_are_counted_by_their_differences(tmp_path):
     units = read(tmp_path, f"time,asked (req/min)\n{rows}", values="counter").counts
     assert units.total.tolist() == counts.total.tolist()
     grows = "".join(f"{iso(k)},{100 + 7 * k}\n" for k in range(9))
-    assert any("never fall" in note for note in read(tmp_path, f"time,requests\n{grows}").counts.notes)
+    with pytest.raises(BadInput, match=r"(?s)never fall.*per-interval: 1,152 requests; counter: 56"):
+        read(tmp_path, f"time,requests\n{grows}")
 
 
 def test_whether_errors_are_inside_requests_is_asked(tmp_path):

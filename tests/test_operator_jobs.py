@@ -239,7 +239,7 @@ def test_microseconds_of_a_server_that_stamps_the_answer_are_known_by_the_order_
     assert read(tmp_path, starts).times == pytest.approx([came for came, _ in asks])
     assert sorted(read(tmp_path, ends).times) == pytest.approx([came for came, _ in asks], abs=1.0)
     assert any("stamps are ends" in note for note in read(tmp_path, ends).notes)
-    assert read(tmp_path, starts.splitlines(keepends=True)[0] * 2).times.tolist() == [0, 0]
+    assert read(tmp_path, starts.splitlines(keepends=True)[0] * 2, unit="us").times.tolist() == [0, 0]
 
 
 EXPORTS = {

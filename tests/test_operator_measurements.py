@@ -10,6 +10,7 @@ from sim.cli.profile_commands import profile_app
 from sim.demand.recordings.importing import ImportOptions, examine_recording
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
+from sim.tables.formats import load_test
 from tests.recorded import imported_trace
 from tests.test_operator_files import FILES, written
 
@@ -149,3 +150,35 @@ def test_half_a_file_is_read_or_refused(tmp_path, name):
             use()
         except BadInput as refusal:
             assert refusal.message  # noqa: PT017
+
+
+STARTED, TOOK = [0.0, 3.0, 4.0, 9.0], [1.5, 2.25, 3.5, 1.0]
+
+
+def benchmark(tool: str) -> str:
+    """Four requests as GuideLLM or GenAI-Perf writes them; the last one fails."""
+    begins = 1743415200
+    sent = list(zip(STARTED, TOOK, strict=True))
+    if tool == "GuideLLM":
+        each = [{"start_time": begins + a, "end_time": begins + a + b} for a, b in sent]
+        ended = {"successful": each[:3], "errored": each[3:], "incomplete": []}
+        return json.dumps({"args": {}, "benchmarks": [{"duration": 180.0, "start_time": begins, "requests": ended}]})
+    stamps = [
+        (int((begins + a) * 1e9), [int((begins + a + b / 2) * 1e9), int((begins + a + b) * 1e9)]) for a, b in sent
+    ]
+    asks = [{"timestamp": a, "response_timestamps": ends if a < stamps[3][0] else []} for a, ends in stamps]
+    return json.dumps({"service_kind": "openai", "experiments": [{"experiment": {"mode": "x"}, "requests": asks}]})
+
+
+@pytest.mark.parametrize("tool", ["GuideLLM", "GenAI-Perf"])
+def test_the_requests_of_a_benchmark_are_read_from_the_lists_of_its_runs(tmp_path, tool):
+    (tmp_path / "file.json").write_text(benchmark(tool))
+    trace = imported_trace([tmp_path / "file.json"], ImportOptions())
+    assert trace.times == pytest.approx(STARTED)
+    assert trace.extra["duration_s"][:3] == pytest.approx(TOOK[:3])
+    assert trace.extra["status"].tolist() == [200, 200, 200, 500]
+    _, points, _ = load_test(tmp_path / "file.json")
+    assert points[0].latency["mean"] == pytest.approx(sum(TOOK[:3]) / 3)
+    assert (points[0].concurrency, points[0].rate) == (None, pytest.approx(4 / 10, abs=0.05))  # two overlap
+    with pytest.raises(BadInput, match="concurrency 1"):
+        points_of(tmp_path / "file.json")

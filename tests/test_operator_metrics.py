@@ -216,3 +216,63 @@ def test_metrics_of_the_same_requests_beside_their_count_are_not_added_to_it(tmp
 def test_a_level_is_no_count_whatever_its_values_are_said_to_be(tmp_path, name):
     with pytest.raises(BadInput, match="a level, and counts nothing"):
         read(tmp_path, answer(({"__name__": name}, rate(5))), values="per-interval")
+
+
+def cloud(kind: str, points: list[tuple[int, int, float]], **facts) -> str:
+    """A time series of Google Cloud: (begin, end, value) in minutes, the newest first."""
+    spans = [
+        {"interval": {"startTime": minute(a), "endTime": minute(b)}, "value": {"doubleValue": v}} for a, b, v in points
+    ]
+    return json.dumps({"timeSeries": [{"metric": {}, "metricKind": kind, "points": spans[::-1], **facts}]})
+
+
+def minute(k: int) -> str:
+    return f"2025-03-31T10:{k:02d}:00Z"
+
+
+def test_totals_of_google_cloud_are_counted_by_their_growth_and_begin_anew(tmp_path):
+    """Asked: 5, 7, 2 and, after the counter began anew, 4 and 6 a minute."""
+    whole = [(0, 1, 5), (0, 2, 12), (0, 3, 14), (3, 4, 4), (3, 5, 10)]
+    counts = read(tmp_path, cloud("CUMULATIVE", whole)).counts
+    assert (counts.total.tolist(), counts.lasts.tolist()) == ([5, 7, 2, 4, 6], [60.0] * 5)
+    late = [(0, 20, 1005), (0, 21, 1012), (0, 22, 1014)]  # the first total is of twenty minutes
+    assert read(tmp_path, cloud("CUMULATIVE", late)).counts.total.tolist() == [7, 2]
+
+
+def test_a_rate_of_google_cloud_is_that_of_the_time_before_its_stamp(tmp_path):
+    rates = [(k, k, k / 60) for k in (1, 2, 3)]
+    for text, values in ((cloud("GAUGE", rates, unit="1/s"), None), (cloud("GAUGE", rates), "per-second")):
+        counts = read(tmp_path, text, values=values).counts
+        assert counts.total.tolist() == pytest.approx([1, 2, 3])
+        assert counts.begins[0] == 1743415200 * 10**9
+    with pytest.raises(BadInput, match="ALIGN_RATE"):
+        read(tmp_path, cloud("GAUGE", rates))
+
+
+@pytest.mark.parametrize("histogram", [False, True])
+@pytest.mark.parametrize("temporality", [1, 2])
+def test_metrics_of_opentelemetry_count_requests_by_status(tmp_path, temporality, histogram):
+    """Asked: 5, 7 and 2 a minute, as such or as totals since the server began."""
+    points = []
+    for k, (own, total) in enumerate([(5, 5), (7, 12), (2, 14)]):
+        begin, value = (k, own) if temporality == 1 else (0, total)
+        point = {"startTimeUnixNano": str(begin * 60 * 10**9), "timeUnixNano": str((k + 1) * 60 * 10**9)}
+        point["attributes"] = [{"key": "http.response.status_code", "value": {"intValue": "200"}}]
+        points.append({**point, "count": str(value)} if histogram else {**point, "asInt": str(value)})
+    data = {"aggregationTemporality": temporality, "dataPoints": points, **({} if histogram else {"isMonotonic": True})}
+    metric = {"name": "http.server.request.duration", "histogram" if histogram else "sum": data}
+    counts = read(tmp_path, json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})).counts
+    assert {name: each.tolist() for name, each in counts.series.items()} == {"200": [5, 7, 2]}
+
+
+def test_what_promtool_dumps_is_a_counter_with_its_restarts(tmp_path):
+    """Samples a minute apart: 10, 15, 22, then a restart and 4."""
+    totals = list(enumerate([10, 15, 22, 4]))
+    labels = '{{__name__="http_requests_total", code="{}"}} {} {}\n'
+    dump = "".join(labels.format(200, n, 1743415200000 + 60000 * k) for k, n in totals)
+    query = 'http_requests_total{code="200", job="x"} =>\n'
+    query += "".join(f"{n} @[{1743415200 + 60 * k}.5]\n" for k, n in totals)
+    for text in (dump, query):
+        assert read(tmp_path, text).counts.total.tolist() == [5, 7, 4]
+    both = dump + "".join(labels.format(503, k, 1743415200000 + 60000 * k) for k, _ in totals)
+    assert read(tmp_path, both, refused="beside").counts.total.sum() == 16 + 3

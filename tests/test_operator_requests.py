@@ -364,9 +364,23 @@ def test_redirects_and_pages_of_a_balancer_are_no_requests_of_the_service(tmp_pa
     assert any("6 redirects" in note for note in trace.notes)
 
 
-def test_short_microseconds_may_be_milliseconds_and_the_note_has_a_command_that_says_so(tmp_path):
+def test_whole_durations_that_may_be_milliseconds_or_microseconds_are_asked_about(tmp_path):
+    """Tomcat before version 10 logs milliseconds where Apache has microseconds, and stamps the answer."""
     text = lines(lambda k, d, c: combined(k, d, c).rsplit(" ", 1)[0] + f" {1000 * d:.0f}", BY_END)
-    note = next(note for note in read(tmp_path, text, stamped="end").notes if "taken for microseconds" in note)
-    command = note.partition("make seconds of them: ")[2]
+    with pytest.raises(BadInput, match="milliseconds or in microseconds") as asked:
+        read(tmp_path, text)
+    assert asked.value.key == "--time-unit"
+    command = asked.value.expected.partition("seconds in the file: ")[2]
     made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
-    assert read(tmp_path, made).extra["duration_s"].tolist() == pytest.approx(LASTED)
+    for trace in (read(tmp_path, text, unit="ms"), read(tmp_path, made)):
+        assert sorted(trace.extra["duration_s"]) == pytest.approx(sorted(LASTED))
+        assert sorted((trace.start - BEGINS).total_seconds() + trace.times) == pytest.approx(
+            SECONDS, abs=1.0
+        )  # its clock ticks in seconds
+    apache = read(tmp_path, text, unit="us").extra["duration_s"]
+    assert sorted(apache) == pytest.approx([d / 1000 for d in sorted(LASTED)])
+
+
+def test_a_line_of_morgan_ends_with_a_dash_and_milliseconds(tmp_path):
+    text = lines(lambda k, d, c: combined(k, d, c).rsplit(" ", 1)[0] + f" - {1000 * d:.3f} ms", BY_END)
+    assert sorted(read(tmp_path, text).extra["duration_s"]) == pytest.approx(sorted(LASTED))

@@ -15,10 +15,10 @@ from sim.demand.fitting.counts import read_counts
 from sim.errors import BadInput
 from sim.profile.perf_tables import import_profile
 from sim.tables.formats import recognised
+from sim.tables.formats.balancer_logs import ALB, alb_parts, cut_alb
 from sim.tables.formats.json_logs import columns_at_once
 from sim.tables.formats.lines import lines_block, nothing
 from sim.tables.formats.reader import Head
-from sim.tables.formats.web_logs import ALB, alb_parts, cut_alb
 from sim.tables.names import seconds_per, shown_per
 from sim.tables.written_dates import in_iso
 from tests.recorded import examined as read
@@ -299,3 +299,54 @@ def test_where_nobody_left_the_default_patience_stays_unless_the_log_refutes_it(
     assert "behaviour.patience" in short.unknown
     assert long.keys["behaviour.patience"] == {"kind": "never"}
     assert long.estimates[0].high == pytest.approx(3 / 500, rel=0.01)  # the rule of three
+
+
+def hourly(name: str, hours, values=(5, 7, 6)) -> str:
+    return f"date,hour,{name}\n" + "".join(f"2025-03-31,{h},{v}\n" for h, v in zip(hours, values, strict=True))
+
+
+def test_a_table_of_counts_whose_times_cannot_be_read_is_no_table_of_requests(tmp_path):
+    """Hours from 1 to 24 end where those from 0 to 23 begin: 24:00 is no time of day."""
+    assert read(tmp_path, hourly("requests", (21, 22, 23)), zone="UTC").counts.total.tolist() == [5, 7, 6]
+    with pytest.raises(BadInput, match="cannot be read as those of intervals"):
+        read(tmp_path, hourly("requests", (22, 23, 24)), zone="UTC")
+
+
+def test_hours_with_an_h_name_the_columns_of_a_table_with_a_row_a_day(tmp_path):
+    text = "date," + ",".join(f"{h}h" for h in range(24)) + "\n2025-03-31," + ",".join(map(str, range(24))) + "\n"
+    counts = read(tmp_path, text, zone="UTC", values="per-interval").counts
+    assert (counts.total.tolist(), counts.lasts[0]) == (list(range(24)), 3600)
+
+
+def test_a_total_of_successes_and_failures_holds_both_wherever_refusals_are_said_to_be(tmp_path):
+    rows = "".join(f"2025-03-31T{h:02d}:00Z,10,{8 - h % 2},{2 + h % 2}\n" for h in range(6))
+    for refused in ("inside", "beside"):
+        text = f"time,total,success,failed\n{rows}"
+        assert read(tmp_path, text, values="per-interval", refused=refused).counts.total.tolist() == [10] * 6
+
+
+def test_the_peak_of_an_interval_is_not_what_came_in_it(tmp_path):
+    rows = "".join(f"2025-03-31T{h:02d}:00Z,{20 + h % 3}\n" for h in range(6))
+    with pytest.raises(BadInput, match="count of requests"):
+        read(tmp_path, f"time,max_rps\n{rows}")
+    assert read(tmp_path, f"time,max_rps\n{rows}", values="per-second").counts.total[0] == 20 * 3600  # as asked
+
+
+@pytest.mark.parametrize("ends", ["Z", "+02", "+02:00"])
+def test_hours_without_minutes_may_name_their_zone(tmp_path, ends):
+    rows = "".join(f"2025-03-31T{h:02d}{ends},{5 + h % 2}\n" for h in range(4, 9))
+    counts = read(tmp_path, f"time,requests\n{rows}").counts
+    begins = datetime(2025, 3, 31, 4 if ends == "Z" else 2, tzinfo=UTC)
+    assert (counts.begins[0], counts.lasts[0]) == (begins.timestamp() * 1e9, 3600)
+
+
+def test_times_with_an_exponent_and_all_their_digits_are_those_of_counts(tmp_path):
+    rows = "".join(f"{BEGINS.timestamp() + 3600 * k:.9E},{5 + k % 2}\n" for k in range(4))
+    counts = read(tmp_path, f"timestamp,requests\n{rows}").counts
+    assert (counts.total.tolist(), counts.begins[0]) == ([5, 6, 5, 6], BEGINS.timestamp() * 1e9)
+
+
+def test_commas_between_lakhs_are_refused_and_no_traceback(tmp_path):
+    rows = "".join(f"2025-03-31T{k:02d}:00Z;1,23,{100 + k % 3}\n" for k in range(6))
+    with pytest.raises(BadInput, match=r"1,23,100"):
+        read(tmp_path, f"time;requests\n{rows}")

@@ -1,7 +1,11 @@
 """Files as operators have them in other shapes: delimiters, orders, units and packings, made by programs and people."""
 
 import bz2
+import io
 import json
+import re
+import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +201,91 @@ def test_variants_are_recognised_by_the_reader_that_reads_them(tmp_path):
     for text, name in ((f"{VALUES}\n{LATENCIES}", "genai-perf"), (json.dumps([result(1, 0.5)]), "vllm-bench")):
         (tmp_path / "file").write_text(text)
         assert recognised(tmp_path / "file").name == name
+
+
+def durations(tmp_path, cells: list[str], name: str = "duration_ms") -> list[float]:
+    rows = "".join(f'2025-03-31T10:00:{3 * k + k % 2:02d}.5Z,"{cell}"\n' for k, cell in enumerate(cells))
+    return read(tmp_path, f"time,{name}\n{rows}").trace.extra["duration_s"].tolist()
+
+
+def test_durations_above_a_thousand_with_a_comma_beside_shorter_ones_without_are_all_read(tmp_path):
+    assert durations(tmp_path, ["1,457", "954", "12,003", "7"]) == [1.457, 0.954, 12.003, 0.007]
+    with pytest.raises(BadInput):  # nothing shows what the comma is
+        durations(tmp_path, ["1,457", "2,954"])
+
+
+def test_minutes_and_seconds_with_decimals_are_a_duration(tmp_path):
+    assert durations(tmp_path, ["0:01.5", "2:03.25"], "duration") == [1.5, 123.25]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "status"),
+    [
+        ("success", "True", "False", 500),
+        ("ok", "true", "false", 500),
+        ("error", "", "503 overloaded", 503),
+        ("exception", "null", "HTTPError('429 Too Many Requests')", 429),
+        ("error_message", "", "CUDA out of memory", 500),
+        ("error_code", "", "ThrottlingException", 429),
+        ("err", "", "context deadline exceeded", 504),
+    ],
+)
+def test_failures_are_known_by_a_column_of_errors_or_of_success(tmp_path, name, good, bad, status):
+    cells = [good, bad, good]
+    table = f"time,user,{name}\n" + "".join(f"2025-03-31T10:00:0{k * k}Z,u,{cell}\n" for k, cell in enumerate(cells))
+    values = [json.loads(cell) if name == "ok" else None if cell == "null" else cell for cell in cells]
+    records = [{"time": f"2025-03-31T10:00:0{k * k}Z", "path": "/v1", name: value} for k, value in enumerate(values)]
+    for text in (table, "".join(json.dumps(one) + "\n" for one in records)):
+        assert read(tmp_path, text, attempts=True).trace.extra["status"].tolist() == [200, status, 200]
+
+
+def test_hours_minutes_and_seconds_in_columns_of_their_own_are_read_with_the_date(tmp_path):
+    rows = "".join(f"2025-03-31,10,{k},{7 * k},200\n" for k in range(5))
+    assert read(tmp_path, f"date,hour,minute,second,status\n{rows}", zone="UTC").trace.times.tolist() == [
+        67.0 * k for k in range(5)
+    ]
+
+
+def test_a_count_beside_what_a_request_was_is_said_not_to_be_read(tmp_path):
+    rows = "".join(f"2025-03-31T10:00:0{k * k}Z,u{k},200,{1 + k % 3}\n" for k in range(3))
+    notes = read(tmp_path, f"time,user,status,count\n{rows}").trace.notes
+    assert "warning: 'count' is not read, each row is one request" in notes
+
+
+def test_the_one_file_of_a_zip_is_read(tmp_path):
+    rows = "time,status\n" + "".join(f"2025-03-31T10:00:0{k * k}Z,200\n" for k in range(3))
+    for more in ([], ["other.txt"]):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name in ["log.csv", *more]:
+                archive.writestr(name, rows)
+        if more:
+            with pytest.raises(BadInput, match="zip archive of other files"):
+                read(tmp_path, packed.getvalue())
+        else:
+            assert read(tmp_path, packed.getvalue()).trace.times.tolist() == [0, 1, 4]
+
+
+def test_a_table_padded_with_spaces_is_refused_with_a_command_that_makes_columns(tmp_path):
+    rows = [("JobID", "User", "State", "Submit"), ("-" * 8, "-" * 9, "-" * 10, "-" * 19)]
+    rows += [(k, f"u{k}", "COMPLETED", f"2025-03-31T10:00:0{k * k}") for k in range(3)]
+    text = "".join(
+        " ".join(f"{cell:>{w}}" for cell, w in zip(row, (8, 9, 10, 19), strict=True)) + " \n" for row in rows
+    )
+    with pytest.raises(BadInput, match=r"padded with spaces.*--parsable2") as refused:
+        read(tmp_path, text)
+    command = re.search(r"sed -E '.*?'", str(refused.value))[0]
+    made = subprocess.run(["bash", "-c", command], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(tmp_path, made, zone="UTC").trace.times.tolist() == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "weight"), [("itemCount", 5), ("SampleRate", 5), ("_sample_interval", 5), ("sample_rate", 0.2)]
+)
+def test_rows_that_stand_for_several_requests_are_said_to_be_a_sample(tmp_path, name, weight):
+    for each, said in ((weight, True), (1, False)):
+        rows = "".join(f"2025-03-31T10:00:0{k * k}Z,200,{each}\n" for k in range(3))
+        records = [{"time": f"2025-03-31T10:00:0{k * k}Z", "status": 200, name: each} for k in range(3)]
+        for text in (f"time,status,{name}\n{rows}", "".join(json.dumps(one) + "\n" for one in records)):
+            notes = read(tmp_path, text).trace.notes
+            assert any("each row stands for 5 requests" in note for note in notes) is said

@@ -121,6 +121,19 @@ def test_rows_that_cannot_be_replayed_are_left_out_and_counted(tmp_path):
     )
 
 
+def test_a_row_with_a_time_of_leaving_and_no_start_has_hung_up(tmp_path):
+    rows = ["100,105,,165", "110,,150,", "120,165,,180"]
+    log = read_queue(written(tmp_path, "arrived,started,left,ended\n" + "\n".join(rows) + "\n"))
+    assert (log.abandoned.tolist(), log.waited.tolist()) == ([False, True, False], [5, 40, 45])
+    np.testing.assert_array_equal(log.served, [60, np.nan, 15])
+
+
+def test_rows_that_are_in_a_log_twice_are_warned_of(tmp_path):
+    rows = ["101,5,60", "112,0,7", "101,5,60", "120,0,60", "120,0,60"]  # whole minutes may be so by chance
+    log = read_queue(written(tmp_path, "arrived,waited,served\n" + "\n".join(rows) + "\n"))
+    assert log.notes == ("Warning: equal to another row in each time, as where a part is in the log twice: 1 row.",)
+
+
 def test_services_in_another_unit_than_seconds_are_warned_of(tmp_path):
     rows = [f"{60 * k},{{}},{'AB'[k % 2]}" for k in range(20)]
     for served, warned in ((50, False), (50_000, True)):

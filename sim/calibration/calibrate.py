@@ -34,6 +34,7 @@ from sim.tables.formats.reader import CountSeries
 
 HELD = ["figure", "seen", "run", "low", "high", "fits"]
 AGREES, MISSES, NOT_HELD = "agrees", "MISSES", "too wide: says nothing"
+BESIDE = 0.85  # of the other servers are busy where a log holds all that these do
 SEEDS, WITHIN = 8, 0.1  # WITHIN: of the seen value, the difference that is none
 FITTED = "# Made by 'meltpoint calibrate'.\n"  # how each scenario begins
 AS_IT_WAS = "as it was"
@@ -222,6 +223,12 @@ def fleet(servers: Servers | None, found: Findings) -> int:
     found.add("pools.gpus.gpus", ends, "", len(servers.service), servers.method)
     if math.isinf(servers.high):
         found.notes.append(f"servers: no more than {servers.count} were ever needed at once, so there may be more")
+    if servers.beside < BESIDE:
+        found.notes.append(
+            f"warning: as those who waited began, {servers.beside:.0%} of the other servers were seen to be busy: rows "
+            "are missing (a sample?), servers did work that has no row, fewer were on duty, or they take batches; then "
+            "neither the demand nor the servers are as fitted"
+        )
     if servers.taken_out is None:
         found.unknown["serving.notices_leaving"] = "nobody left, or the log does not say"
     else:

@@ -225,10 +225,13 @@ def chance_and_most(
     m, at = np.unravel_index(int(np.argmin(costs)), costs.shape)
     near = (max(grid[at] - 0.04, 0.0), min(grid[at] + 0.04, 1.0))
     best = optimize.minimize_scalar(lambda p: cost(float(p), int(m) + 1), bounds=near, method="bounded")
-    fine = np.linspace(0.0, 1.0, 401)
-    inside = fine[np.array([cost(float(p), int(m) + 1) for p in fine]) <= best.fun + Z * Z / 2]
-    ends = (float(inside.min()), float(inside.max())) if len(inside) else (float(best.x), float(best.x))
-    return float(best.x), int(m) + 1, (min(ends[0], float(best.x)), max(ends[1], float(best.x)))
+    chance = float(best.x)
+
+    def above(p: float) -> float:
+        return cost(p, int(m) + 1) - float(best.fun) - Z * Z / 2
+
+    low, high = (optimize.brentq(above, end, chance) if above(end) > 0 else end for end in (0.0, 1.0))
+    return chance, int(m) + 1, (float(low), float(high))
 
 
 def backoff(asks: Asks, after: Next, found: Findings) -> None:

@@ -29,6 +29,8 @@ WIDER, ROWS_WIDER = 10.0, 80  # times the likelihood ratio by a coarse clock, wh
 OUTLIERS, WIDEST = 0.02, 1e4  # share of services that follow no law, and the seconds over which they are spread
 RATIO = float(stats.chi2.ppf(0.95, 1))  # twice the log-likelihood within which a number of servers is possible
 EVERY = 32  # servers, up to which each number is tried
+EDGE, LONG = 4, 40  # requests for each server at each end of a log that is cut, and in a log that can spare them
+LONGER = 2.0  # services than the median, of the first ones in a log that begins at full load
 BREAK = 10.0  # medians of the turnaround: a longer gap is an absence
 SPELL = 0.05  # of a mean service: overlaps that are shorter on average are the clock's rounding
 WAITED = 1.0  # s in the queue, from which on the server was what the next one waited for
@@ -48,6 +50,7 @@ class Servers:
     service: Floats
     taken_out: bool | None
     method: str
+    beside: float = 1.0  # share of the other servers that were seen to be busy as those who waited began
 
 
 def servers_of(asks: Asks) -> Servers | None:
@@ -72,7 +75,23 @@ def from_waits(asks: Asks) -> Servers:
     method = (
         "most requests in service at once" if low == high else "the number that explains the waits, by a coarse clock"
     )
-    return Servers(most, low, high if waited else math.inf, service, taken, method)
+    beside = busy_beside(asks, most)
+    return Servers(most, low, high if waited else math.inf, service, taken, method, beside)
+
+
+def busy_beside(asks: Asks, count: int) -> float:
+    """The share of the other servers that were in service, on average, when a request began that had waited.
+
+    It is near 1 where the log has every request and there are always as many servers; 1 where the log cannot tell.
+    """
+    start, end = asks.arrived + asks.waited, asks.arrived + asks.lasted
+    rows = ~asks.refused & (end > start)
+    began = start[rows & (asks.waited > max(WAITED, 2 * asks.tick))]
+    if count < 2 or len(began) < LONG or np.nanmean(asks.service) < 5 * asks.tick:
+        return 1.0
+    busy = np.searchsorted(np.sort(start[rows]), began, side="right") - 1.0
+    busy -= np.searchsorted(np.sort(end[rows]), began, side="right")
+    return float(busy.mean() / (count - 1))
 
 
 def seen_at_once(asks: Asks, rows: Mask, shortest: float) -> tuple[int, int, int]:
@@ -142,9 +161,24 @@ def from_ends(asks: Asks) -> Servers:
     else:
         service[every] = np.where(asks.served[every], ended - np.maximum(arrived, turn), np.nan)
     service[~(service > 0)] = np.nan
+    service[every[at_the_edges(turn, service[every], best)]] = np.nan
     method = "the most likely number, served first come, first served one at a time (no waits are logged)"
     method += f", by a clock of {asks.tick:g} s" if asks.tick else ""
     return Servers(best, low, high, service, taken if len(ways) > 1 else None, method)
+
+
+def at_the_edges(turn: Floats, service: Floats, count: int) -> Mask:
+    """The requests of a longer log whose turn may have been that of one outside it, as of a log cut at full load.
+
+    Servers that none in the log has used yet may be busy with requests from before it: then the first ones seem to
+    be served for longer than others. Those that are in service at the end have no row.
+    """
+    edge = np.zeros(len(turn), dtype=bool)
+    first = service[np.isneginf(turn) & (service > 0)]
+    if len(turn) > LONG * count and len(first) and np.median(first) > LONGER * np.nanmedian(service):
+        edge = np.isneginf(turn)
+        edge[: EDGE * count] = edge[-EDGE * count :] = True
+    return edge
 
 
 def inside_rows(asks: Asks) -> NDArray[np.int64]:
@@ -204,7 +238,8 @@ def turns(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out
     """When a server was free for each request, first come, first served: it began then, or when it came later.
 
     A request that left before its turn takes no server if it was taken_out, else one for the mean service so far; one
-    that left in service keeps its server for that time too.
+    that left in service keeps its server for that time too. The first of each server does not count in the mean: where
+    a log begins at full load its wait is not known.
     """
     free = [-math.inf] * count
     turn, total, number = np.empty(len(arrived)), 0.0, 0
@@ -213,7 +248,8 @@ def turns(arrived: Floats, ended: Floats, served: Mask, count: int, *, taken_out
         start = max(came, free[0])
         if done:
             heapq.heapreplace(free, max(gone, start))
-            total, number = total + max(gone - start, 0.0), number + 1
+            if turn[k] > -math.inf:
+                total, number = total + max(gone - start, 0.0), number + 1
         elif not taken_out or gone > start:
             heapq.heapreplace(free, max(start + (total / number if number else gone - came), start))
     return turn

@@ -20,6 +20,7 @@ def calibrate(
     files: Annotated[list[Path], Argument(metavar="FILE...", help="Parts of one log, or counts; a load test.")],
     out: Annotated[Path, Option(help="The scenario, a .yaml file; its profiles are written beside it.")],
     zone: options.Zone = None,
+    time_unit: options.TimeUnit = None,
     stamped: options.Stamped = None,
     format: Annotated[str | None, Option(help="The format of the log; recognised by its content if not given.")] = None,
     values: options.CountValues = None,
@@ -52,7 +53,9 @@ def calibrate(
         refuse_taken(profile, is_profile, replace=replace)
     if table is not None:
         refuse_taken(table, begins_with(f"{','.join(COLUMNS)}\n"), replace=replace)
-    how = ImportOptions(format=format, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates)
+    how = ImportOptions(
+        format=format, unit=time_unit, zone=zone, stamped=stamped, values=values, refused=refused, dates=dates
+    )
     ready()
     with progress_bar("fitted scenario") as report:
         found = fit(files, options=how, repairs=named(repair), seeds=seeds, progress=report)
@@ -70,7 +73,8 @@ def calibrate(
         console.print(
             f"\n{misses} of {len(found.held)} figures of the runs do not agree with the log: do not plan with this "
             "scenario before you know why. GPUs that serve several requests at once need a load test beside the log; "
-            "a part of the log with one regime fits better than all of it.",
+            "a part of the log with one regime fits better than all of it. In a sample of requests, servers and queues "
+            "cannot be found.",
             style="bold red",
         )
         raise typer.Exit(1)

@@ -129,9 +129,7 @@ def import_recording(
     user: Annotated[str | None, Option(help="The column that names the user.")] = None,
     images: Annotated[str | None, Option(help="The column of images asked for.")] = None,
     kind: Annotated[str | None, Option(help="The column that says what was asked for.")] = None,
-    time_unit: Annotated[
-        Literal["s", "ms", "us", "ns"] | None, Option(help="The unit of times that are numbers.")
-    ] = None,
+    time_unit: options.TimeUnit = None,
     zone: options.Zone = None,
     dates: options.Dates = None,
     keep: Annotated[

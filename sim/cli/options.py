@@ -62,6 +62,10 @@ FigureFile = Annotated[Path | None, Option("--figure", help="Draw it: a PNG or S
 # Of files of recordings and logs.
 Repair = Annotated[str, Option(help="Repairs of a log, with commas; see 'demand import'.")]
 Zone = Annotated[str | None, Option(help="The zone of times that name none, like UTC or Europe/Paris.")]
+TimeUnit = Annotated[
+    Literal["s", "ms", "us", "ns"] | None,
+    Option(help="The unit of times that are numbers, or of whole durations at the ends of lines."),
+]
 Stamped = Annotated[
     Literal["start", "end"] | None,
     Option(help="Whether a log's times are those of requests or of answers; needed where the log does not show it."),

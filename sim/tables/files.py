@@ -117,7 +117,8 @@ def csv_blocks(
                 yield without_empty_rows(block)
                 progress(min(raw.tell() / size, 1.0))
     except UnicodeDecodeError:
-        raise BadInput("this file is not UTF-8 text", file=path) from None
+        expected = f"UTF-8, as of iconv -f WINDOWS-1252 -t UTF-8 {path} > utf8.csv, if that is what it is in"
+        raise BadInput("this file is not UTF-8 text", file=path, expected=expected) from None
     except (pa.ArrowException, *UNREADABLE) as problem:
         raise BadInput(f"the file cannot be read as CSV ({printable(str(problem))})", file=path) from None
     if spanning and stream.seen % 2:

@@ -15,6 +15,7 @@ UNITS = {  # by the last word of a name
 WITH_UNIT = re.compile(rf"^(?P<stem>.+?)_(?:in_)?(?P<unit>{'|'.join(UNITS)})$")
 LASTED = re.compile(
     r"^(?:.*_)?(?:duration|latency|elapsed(?:_time)?|(?:response|request|processing|process|total)_time|time_taken|took|"
+    r"time_elapsed|turn_around_time|"
     r"dauer|dur)$"
 )
 MEDIA = re.compile(r"(^|_)(audio|video|clip|media|track|song|speech|session|connection)_duration$")  # of other things
@@ -54,10 +55,20 @@ ENDS = (
     *("completed", "completed_at", "finished", "finished_at", "ended", "ended_at", "end", "end_time", "finish_time"),
     *("completion_time", "execution_end", "succeeded", "request_end_time", "end_ts", "end_timestamp", "t_end"),
     *("response_created_at", "response_timestamp", "responded_at", "finish", "stop", "stop_time", "stopped_at"),
-    *("completed_time", "finished_time", "ended_time"),
+    *("completed_time", "finished_time", "ended_time", "time_end"),
 )
 REQUEST_IDS = ("request_id", "req_id", "x_request_id", "request_uuid", "trace_id", "trace_trace_id")  # of all its rows
 RETRY = ("attempt", "attempt_number", "attempt_no", "is_retry", "retry", "retry_count", "retry_number", "retries")
+SUCCESS = ("success", "succeeded", "successful", "is_success", "ok")  # true or false
+ERRORS = ("error", "error_message", "error_code", "err", "exception", "failure_reason")  # empty where none
+ERROR_WORDS = {  # of errors that name no status
+    "429": "throttl|too.?many|rate.?limit|quota|resource.?exhausted",
+    "503": "unavailable|overload|capacity",
+    "504": "time.?out|timed.?out|deadline",
+    "499": "cancel|abort|disconnect|hung up",
+}
+NO_ERROR = {"", "none", "null", "nan", "-", "false", "0", "no", "[]", "{}", "ok"}
+WEIGHTS = ("item_count", "sample_rate", "sampling_rate", "sample_interval", "sample_weight")  # of sampled rows
 AREAS = ("resolution", "size", "image_size")
 
 # Names of durations that have a unit by their programs.
@@ -175,6 +186,27 @@ def unread_said(names: Iterable[str], times: Iterable[str]) -> list[str]:
         return []
     listed = " and ".join(repr(name) for name in found[:3])
     return [f"{listed}: not read; name it duration_ms (of a request), service_ms or wait_ms, in its unit, if it is one"]
+
+
+def sampled_said(name: str, values: list[float]) -> list[str]:
+    """A warning where rows stand for several requests, as a column like itemCount says; rates may be their shares."""
+    stands = [1 / value if 0 < value < 1 else value for value in values if value > 0]
+    mean = sum(stands) / len(stands) if stands else 1.0
+    if mean <= 1.0:
+        return []
+    return [
+        f"warning: this is a sample: {name!r} says that each row stands for {mean:.3g} requests on average. It has "
+        "that many times too few requests; in a scenario, 'times' of the trace multiplies it"
+    ]
+
+
+def status_of_error(text: str) -> str:
+    """The status that a text of an error names, 500 where it names none; 200 where there is no error."""
+    if text.strip().lower() in NO_ERROR:
+        return "200"
+    found = re.search(r"(?<![\d.])[45]\d\d(?![\d.])", text)
+    named = (code for code, words in ERROR_WORDS.items() if re.search(words, text.lower()))
+    return found[0] if found else next(named, "500")
 
 
 def is_service(duration: str, parts: Iterable[str]) -> bool:

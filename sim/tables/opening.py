@@ -27,6 +27,8 @@ FOREIGN = {  # kinds that are not read, by their first bytes, and a command that
         "an ORC file",
         "python -c \"from pyarrow import orc, parquet; parquet.write_table(orc.read_table('{file}'), 'all.parquet')\"",
     ),
+    b"\x04\x22\x4d\x18": ("packed by lz4", "lz4 -d {file}"),
+    b"7z\xbc\xaf": ("an archive of 7-Zip", "7z x {file}, and one of its files"),
     b"ARROW1": (
         "an Arrow (Feather) file",
         "python -c \"from pandas import read_feather; read_feather('{file}').to_parquet('requests.parquet')\"",

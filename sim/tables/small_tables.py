@@ -66,6 +66,13 @@ def comma_in(cells: Iterable[str], mark: str) -> str:
     return "thousands" if mark == "," and not decimals else ""
 
 
+def thousands_in(cells: Iterable[str]) -> str:
+    """'thousands' where a column has 1,457 beside 954, and no decimals, which would be in both; else ''."""
+    there = [cell for cell in cells if NUMBER.match(cell)]
+    rest = [cell for cell in there if not GROUPED.match(cell)]
+    return "thousands" if rest and len(rest) < len(there) and all(re.match(r"^\d{1,3}$", cell) for cell in rest) else ""
+
+
 def with_point(cell: str, comma: str) -> str:
     found = NUMBER.match(cell)
     if not found or "," not in found[1]:

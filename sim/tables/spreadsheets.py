@@ -14,17 +14,23 @@ from sim.errors import BadInput
 
 FEWEST = 3  # rows of a table, its names among them
 ZIP = b"PK\x03\x04"
+LARGEST = 500_000_000  # bytes of a file that is unpacked from a zip
 
 
 def sheet_as_csv(path: Path) -> bytes:
     """The first sheet with a table, else with rows, as CSV, and below it the rows of sheets with the same first row.
+
+    Of a zip with one file in it, that file.
 
     Raises BadInput for a zip of another kind, and without the libraries.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (OSError, zipfile.BadZipFile) as wrong:
+            files = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX")]
+            if len(files) == 1 and files[0].file_size <= LARGEST:
+                return archive.read(files[0])
+    except (OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile) as wrong:
         raise BadInput(f"this archive cannot be read ({wrong})", file=path) from None
     engine: Literal["openpyxl", "odf"] = "openpyxl" if "xl/workbook.xml" in names else "odf"
     if not names & {"xl/workbook.xml", "content.xml"}:

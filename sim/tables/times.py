@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.coded import repeats
 from sim.tables.names import PER, UNITS
-from sim.tables.small_tables import comma_in, ungrouped, with_point
+from sim.tables.small_tables import comma_in, thousands_in, ungrouped, with_point
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -25,11 +25,12 @@ Floats = NDArray[np.float64]
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 PLAIN = r"^(?P<sign>[+-]?)(?P<whole>\d{1,19})\.?(?P<part>\d*)$"
 STAMP = r"^\d{4}-\d{1,2}-\d{1,2}"
-ZONED = r"^\d{4}-\d{1,2}-\d{1,2}.*:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
+ZONED = r"^\d{4}-\d{1,2}-\d{1,2}(.*[Zz]|[T ]\d{1,2}.*[+-]\d\d(:?\d\d)?)$"  # the hour may be without minutes
 TIME_OF_DAY = r"^(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d*)?))?\s*(?P<half>[AaPp][Mm])?$"
 LENGTHS = {word: 1 / PER[unit] for word, unit in UNITS.items()} | {"µs": 1e-6, "μs": 1e-6, "m": 60.0}
 LENGTH = re.compile(rf"^(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>{'|'.join(LENGTHS)})$")
 CLOCKED = re.compile(r"^(?:(?P<day>\d+)[. ])?(?P<hour>\d+):(?P<minute>\d\d):(?P<second>\d\d(?:\.\d*)?)$")
+MINUTES = re.compile(r"^(?P<minute>\d{1,2}):(?P<second>\d\d\.\d+)$")  # decimals show that it is no time of day
 COMPOUND = re.compile(  # 1m2.5s as Go writes it, and PT1M2.5S of ISO 8601
     r"(?i)^(?:P(?:(?P<day>\d+)D)?T?)?(?:(?P<hour>\d+)h)?\s*(?:(?P<minute>\d+)m)?\s*(?:(?P<second>\d+(?:\.\d+)?)s)?$"
 )
@@ -182,7 +183,7 @@ def decimals(texts: Any) -> Floats:
     if not matches(texts, r"\d[, '’\x{A0}\x{202F}]\d").any():
         return floats(texts)
     cells = [ungrouped(text) for text in texts.to_pylist()]
-    if comma := comma_in(cells, ";"):
+    if comma := comma_in(cells, ";") or thousands_in(cells):
         cells = [with_point(cell, comma) for cell in cells]
     return floats(pa.array(cells, pa.string()))
 
@@ -191,13 +192,14 @@ def written_seconds(text: str) -> float | None:
     """Seconds of a text with its unit: '4.1s', '200 ms', '1m2.5s', 'PT2.5S', '0:03:20'; None for another."""
     text = text.strip()
     size = text[1:] if text[:1] in ("+", "-") else text
-    found = LENGTH.match(size) or CLOCKED.match(size) or COMPOUND.match(size)
+    found = LENGTH.match(size) or CLOCKED.match(size) or MINUTES.match(size) or COMPOUND.match(size)
     if not found or not re.search(r"\d", size):
         return None
     if found.re is LENGTH:
         seconds = float(found["number"]) * LENGTHS[found["unit"]]
     else:
-        day, hour, minute, second = (float(found[name] or 0.0) for name in ("day", "hour", "minute", "second"))
+        parts = found.groupdict()
+        day, hour, minute, second = (float(parts.get(name) or 0.0) for name in ("day", "hour", "minute", "second"))
         seconds = ((day * 24 + hour) * 60 + minute) * 60 + second
     return -seconds if text[:1] == "-" else seconds
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sim.errors import BadInput
 from sim.tables.columns import Column, read_columns, require
 from sim.tables.formats.count_tables import ceiling_said, settled_points
-from sim.tables.formats.instants import EPOCH, SERIAL, epoch_instants, serial_days
+from sim.tables.formats.instants import COMPACT, EPOCH, SERIAL, epoch_instants, serial_days, whole_days
 from sim.tables.formats.reader import Head
 from sim.tables.formats.sampled import FULL
 from sim.tables.formats.series import GRID
@@ -295,6 +295,8 @@ def newest_first(at: Column) -> bool:
 def dated(at: Column, dates: Order | None) -> Column:
     """Times in the form of ISO 8601: also of numbers since 1970, and of days of a spreadsheet."""
     texts = at.texts.to_pylist()
+    if all(map(COMPACT.match, texts)):  # 20250331, as analytics have it
+        return replace(at, texts=pa.array(whole_days(texts), pa.large_string()))
     if not any(word in SECONDS for word in words_in(at.name)):
         if all(map(EPOCH.match, texts)):
             return replace(at, texts=pa.array(iso_of(epoch_instants(np.array(texts, dtype=float))), pa.large_string()))

@@ -158,7 +158,7 @@ def from_order(seconds: Floats, durations: Floats | None, tick: float, usual: st
         if found and not (found == "end" and usual == "a list"):
             return found, f"the order of the lines shows that stamps are {found}s; --stamped says otherwise"
         if usual == "start by default":
-            return "start", "stamps are taken as starts, as Apache's; --stamped says otherwise"
+            return "start", "stamps are taken as starts, as of logs of this kind; --stamped says otherwise"
         if usual == "either":
             return "end", "stamps are taken as ends, as of logs of this kind; --stamped says otherwise"
     elif out_of_order(seconds[np.isfinite(seconds)], tick) > OUT_OF_ORDER:

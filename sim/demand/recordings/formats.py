@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from sim.demand.recordings.not_requests import (
     STATUS_NAMES,
+    refuse_counting,
     refuse_counts,
     refuse_lines,
     refuse_percentiles,
-    refuse_records_behind,
     refuse_samples,
 )
 from sim.errors import BadInput
@@ -25,6 +25,7 @@ from sim.tables.formats.guess import looks_like
 from sim.tables.formats.json_keys import stamped, unit_by_program
 from sim.tables.formats.lines import PROBE_ROWS
 from sim.tables.formats.reader import Head, Reader, Requests
+from sim.tables.formats.sampled import is_counted
 from sim.tables.headers import TOTAL, VALUE, column_names, header
 from sim.tables.names import (
     AREAS,
@@ -34,12 +35,16 @@ from sim.tables.names import (
     CREATED,
     DATES,
     ENDS,
+    ERRORS,
     REQUEST_IDS,
     RETRY,
     SIZES,
+    SUCCESS,
+    WEIGHTS,
     is_service,
     parts_of,
     plain_name,
+    sampled_said,
     seconds_per,
     shown_per,
     unit_of_time,
@@ -47,7 +52,7 @@ from sim.tables.names import (
     whole_duration,
     zone_in,
 )
-from sim.tables.times import floats, times_of_day
+from sim.tables.times import floats, matches, times_of_day
 from sim.tables.written_dates import FIRST_DAY, PERIOD, PERIODS
 
 
@@ -56,7 +61,7 @@ class Extra:
     """A further column of numbers: the column's value divided by `per`, or 1 where its text is `equals`, else 0.
 
     area: texts are like 1024x768, and the number is the side of a square as large. outcome: texts say what became of a
-    request, and the number is a status of HTTP.
+    request, and the number is a status of HTTP; errors: texts are errors, empty where there was none.
     """
 
     column: str
@@ -64,6 +69,7 @@ class Extra:
     equals: str = ""
     area: bool = False
     outcome: bool = False
+    errors: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,19 @@ TIME_NAMES = (
     *("zeitstempel", "zeitpunkt", "zeit", "uhrzeit", "datum", "horodatage", "heure", "fecha", "hora"),
 )
 USER_NAMES = (
-    *("user", "user_id", "userid", "username", "user_name", "client", "client_id", "customer", "account", "client_ip"),
+    *(
+        "user",
+        "user_id",
+        "userid",
+        "username",
+        "user_name",
+        "client",
+        "client_id",
+        "customer",
+        "account",
+        "client_ip",
+        "usr_id",
+    ),
     *("benutzer", "nutzer", "kunde", "utilisateur", "usuario"),
 )
 IMAGES_NAMES = ("images", "num_images", "n_images", "image_count", "images_count", "number_of_images", "num_outputs")
@@ -198,7 +216,6 @@ def layout_by_names(path: Path, asked: Mapping[str, str | None]) -> Layout:
         what = f"no request is found in this file, which looks like {looks_like(head)}"
         expected = "JSON lines or a JSON list with one object per request, each with a key like time, timestamp or ts"
         raise BadInput(what, file=path, expected=expected)
-    refuse_records_behind(head, path)
     names = column_names(path)
     refuse_percentiles(names, path)
     usual = {"user": USER_NAMES, "images": IMAGES_NAMES, "kind": KIND_NAMES, "server": SERVER_NAMES}
@@ -255,6 +272,9 @@ def stamp_with_unit(likely: Iterable[str], names: Sequence[str]) -> str:
 def date_and_clock(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     """The columns of dates and of times of day, where a table has both."""
     date, clock = (column_named(likely, names) for likely in (DATES, CLOCKS))
+    parts = [column_named((part,), names) for part in ("hour", "minute", "second")]
+    if date and all(parts[:2]):
+        return (date, *filter(None, parts))
     both = date and clock and np.isfinite(times_of_day(first_texts(path, clock))).any()
     return (date, clock) if both else ()
 
@@ -279,8 +299,15 @@ def time_column(path: Path, names: list[str], duration: str) -> str:
 def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict[str, Extra], list[str]]:
     """Further columns of numbers by their usual names; and a note where the size of durations shows their unit."""
     found: dict[str, Extra] = {}
-    if status := column_named(STATUS_NAMES, names):
+    error = column_named(ERRORS, names)
+    if status := column_named((*STATUS_NAMES, *SUCCESS), names):
         found["status"] = Extra(status, outcome=True)
+    elif error and not matches(first_texts(path, error), r"^-?\d+\.\d+$").any():
+        found["status"] = Extra(error, errors=True)
+    many = [name for name in names if counts_several(path, name)]
+    if many and not (found or duration or column_named(USER_NAMES, names)):
+        refuse_counting(path, many[0], numbers_of(path, many[0])[0])
+    notes = [f"warning: {name!r} is not read, each row is one request" for name in many]
     if area := column_named(AREAS, names):
         found["side"] = Extra(area, area=True)
     found |= {what: Extra(name) for what, likely in SIZES.items() if (name := column_named(likely, names))}
@@ -291,7 +318,14 @@ def numbers_named(path: Path, names: Sequence[str], duration: str) -> tuple[dict
     found |= {what: Extra(name, per=each) for what, (name, each) in parts.items()}
     if duration:
         found["service_s" if is_service(duration, parts) else "duration_s"] = Extra(duration, per=per)
-    return found, [said] if said else []
+    if weight := column_named(WEIGHTS, names):
+        notes += sampled_said(weight, numbers_of(path, weight))
+    return found, [*notes, *([said] if said else [])]
+
+
+def counts_several(path: Path, name: str) -> bool:
+    """Whether a column counts requests by its name, more than one in some rows."""
+    return is_counted(name) and any(value > 1 for value in numbers_of(path, name))
 
 
 def time_with_unit(path: Path, names: list[str]) -> str:

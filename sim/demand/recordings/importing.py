@@ -1,7 +1,7 @@
 """From recorded files to a trace: read them, find their problems, make the requested repairs."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,19 +31,18 @@ from sim.demand.recordings.codes import (
 from sim.demand.recordings.findings import Draft, Finding, findings, known_repairs, order_marks, rows_to_use
 from sim.demand.recordings.formats import Extra, Layout, chosen_reader, layout_of, layout_of_requests
 from sim.demand.recordings.import_notes import import_notes, outcomes_said, sessions_said
-from sim.demand.recordings.not_requests import refuse_events
+from sim.demand.recordings.not_requests import refuse_event_records, refuse_events
 from sim.demand.recordings.outcomes import LEAST_STATUS, statuses
-from sim.demand.recordings.recorded_rows import Rows, read_recorded_rows
+from sim.demand.recordings.recorded_rows import Rows, blocks_for, read_recorded_rows
 from sim.demand.recordings.recorded_times import SECOND, RecordedTimes, read_times, refuse_other_unit
 from sim.demand.recordings.servegen import generated_trace
 from sim.demand.recordings.trace import Trace
 from sim.errors import BadInput, printable
 from sim.tables.columns import read_columns
-from sim.tables.elapsed import with_elapsed
-from sim.tables.files import Broken, Progress, RowBlock, table_blocks
-from sim.tables.formats.lines import shortened_path, with_probes
+from sim.tables.files import Progress
 from sim.tables.formats.reader import Asked, CountSeries, Head, Reader, Requests, reading
-from sim.tables.times import MIDNIGHT, floats, lengths, sides
+from sim.tables.names import PER, status_of_error
+from sim.tables.times import floats, lengths, sides
 from sim.tables.written_dates import Order
 
 
@@ -99,8 +98,9 @@ def examine_recording(
     reader = None if asked["time"] else chosen_reader(paths[0], options.format)
     if reader is None:
         layout = layout_of(paths[0], options.format, asked)
-        refuse_events(Head(paths[0]).rows, options.keep, paths[0])
-    elif requests := requests_of(reader, paths[0]):
+        refuse_events(Head(paths[0]).rows, [*options.keep, options.kind or ""], paths[0])
+    elif requests := requests_of(reader, paths[0], options.unit):
+        refuse_event_records(reader, Head(paths[0]), paths[0])
         layout = layout_of_requests(reader, requests)
     else:
         return counted_recording(reader, paths, options, repairs)
@@ -146,9 +146,19 @@ def refuse_negative(counts: CountSeries, path: Path) -> None:
             raise BadInput(what, file=path, key=name, value=float(values[place]), expected="0 or more")
 
 
-def requests_of(reader: Reader, path: Path) -> Requests | None:
+def requests_of(reader: Reader, path: Path, unit: str | None) -> Requests | None:
+    """How the rows of a log are read; unit: of durations that the log leaves open. Raises BadInput without it."""
     with reading(path, reader.title):
-        return reader.requests(Head(path))
+        found = reader.requests(Head(path))
+    if found is None or found.asks_unit is None:
+        return found
+    if unit is None:
+        what, value, expected = found.asks_unit
+        raise BadInput(what, file=path, key="--time-unit", value=value, expected=expected)
+    extra = {**found.extra, "duration_s": (found.extra["duration_s"][0], PER[unit])}
+    at = "either" if unit == "ms" else found.stamped  # Tomcat stamps the answer
+    notes = tuple(note for note in found.notes if "is taken for" not in note)
+    return replace(found, extra=extra, stamped=at, notes=(*notes, f"durations are in {unit}, as --time-unit says"))
 
 
 def arrival_times(rows: Rows, layout: Layout, options: ImportOptions, path: Path) -> tuple[RecordedTimes, Layout]:
@@ -173,43 +183,14 @@ def read_rows(paths: list[Path], layout: Layout, options: ImportOptions, progres
     """The columns that the layout names, of the rows to keep."""
     roles = {**layout.roles, **{f"extra.{name}": extra.column for name, extra in layout.extra.items()}}
     keep = {layout.roles.get(name, name): text for name, text in options.keep.items()}
-    return read_recorded_rows(paths, blocks_for(layout, options), roles, keep, progress, layout.leave_out)
-
-
-def blocks_for(layout: Layout, options: ImportOptions) -> Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]:
-    """The function that reads the rows of a file with this layout."""
-    if layout.requests:
-        return partial(request_blocks, requests=layout.requests, depth=options.kind_depth)
-    if layout.join:
-        return partial(joined_blocks, join=layout.join)
-    return partial(timed_blocks, layout=layout, options=options) if layout.until else table_blocks
-
-
-def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tuple[str, ...]) -> Iterator[RowBlock]:
-    """The rows of a table, with dates and times of day in one column."""
-    for block in table_blocks(path, broken, progress):
-        both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
-        both[0] = pc.replace_substring_regex(both[0], MIDNIGHT, "")
-        yield replace(block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(*both, " ")})
-
-
-def timed_blocks(
-    path: Path, broken: list[Broken], progress: Progress, layout: Layout, options: ImportOptions
-) -> Iterator[RowBlock]:
-    """The rows of a table with several stamps of each request, and the seconds between them."""
-    blocks = table_blocks(path, broken, progress)
-    yield from with_elapsed(blocks, layout.roles["time"], layout.until, options.unit or layout.unit, options.dates)
-
-
-def request_blocks(
-    path: Path, broken: list[Broken], progress: Progress, requests: Requests, depth: int
-) -> Iterator[RowBlock]:
-    """The rows of a log, with the first `depth` parts of their paths."""
-    with reading(path, "a file of its kind"):
-        for block in requests.blocks(path, broken, progress):
-            columns = with_probes(block.columns)
-            short = {"path": shortened_path(columns["path"], depth)} if "path" in columns else {}
-            yield replace(block, columns={**columns, **short})
+    return read_recorded_rows(
+        paths,
+        blocks_for(layout, options.unit, options.dates, options.kind_depth),
+        roles,
+        keep,
+        progress,
+        layout.leave_out,
+    )
 
 
 def draft_of(
@@ -256,6 +237,8 @@ def extra_values(column: Any, extra: Extra) -> NDArray[np.float64]:
         return each(column, lambda words: pc.equal(words, extra.equals).to_numpy(zero_copy_only=False).astype(float))
     if extra.area:
         return each(column, sides)
+    if extra.errors:
+        return each(column, lambda words: np.array([float(status_of_error(one)) for one in words.to_pylist()]))
     if extra.outcome:
         found = each(column, statuses)
         other = np.nanmax(found, initial=0.0) < LEAST_STATUS and np.isfinite(found).any()  # codes of another kind

@@ -12,14 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sim.demand.recordings.formats import Layout
 from sim.errors import BadInput
 from sim.tables.coded import coded, coded_where_repeated, joined, of_words, plain
 from sim.tables.columns import require
-from sim.tables.files import Broken, Progress, RowBlock
+from sim.tables.elapsed import with_elapsed
+from sim.tables.files import Broken, Progress, RowBlock, table_blocks
+from sim.tables.formats.lines import shortened_path, with_probes
+from sim.tables.formats.reader import Requests, reading
 from sim.tables.hashes import Hashes, hashes_of, row_hashes
 from sim.tables.in_order import in_order
-from sim.tables.times import instants_of, matches
+from sim.tables.times import MIDNIGHT, instants_of, matches
+from sim.tables.written_dates import Order
 
+Blocks = Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
 MOST_ROWS, MOST_BROKEN = 10_000_000, 1_000_000
 
 
@@ -64,7 +70,7 @@ class Rows:
 
 def read_recorded_rows(
     paths: list[Path],
-    blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]],
+    blocks: Blocks,
     roles: dict[str, str],
     keep: dict[str, str],
     progress: Progress,
@@ -190,3 +196,42 @@ def rows_to_keep(columns: Mapping[str, Any], keep: Mapping[str, str]) -> NDArray
     for name, text in keep.items():
         wanted &= of_words(columns[name], lambda words, t=text: pc.equal(words, t).to_numpy(zero_copy_only=False))  # type: ignore[misc]
     return wanted
+
+
+def blocks_for(layout: Layout, unit: str | None, dates: Order | None, depth: int) -> Blocks:
+    """The function that reads the rows of a file with this layout."""
+    if layout.requests:
+        return partial(request_blocks, requests=layout.requests, depth=depth)
+    if layout.join:
+        return partial(joined_blocks, join=layout.join)
+    return partial(timed_blocks, layout=layout, unit=unit or layout.unit, dates=dates) if layout.until else table_blocks
+
+
+def joined_blocks(path: Path, broken: list[Broken], progress: Progress, join: tuple[str, ...]) -> Iterator[RowBlock]:
+    """The rows of a table, with dates and times of day in one column."""
+    for block in table_blocks(path, broken, progress):
+        both = [pc.utf8_trim_whitespace(block.columns[name]) for name in join]
+        both[0] = pc.replace_substring_regex(both[0], MIDNIGHT, "")
+        clock = pc.binary_join_element_wise(*(pc.utf8_lpad(part, 2, "0") for part in both[1:]), ":")
+        yield replace(
+            block, columns={**block.columns, " ".join(join): pc.binary_join_element_wise(both[0], clock, " ")}
+        )
+
+
+def timed_blocks(
+    path: Path, broken: list[Broken], progress: Progress, layout: Layout, unit: str | None, dates: Order | None
+) -> Iterator[RowBlock]:
+    """The rows of a table with several stamps of each request, and the seconds between them."""
+    blocks = table_blocks(path, broken, progress)
+    yield from with_elapsed(blocks, layout.roles["time"], layout.until, unit, dates)
+
+
+def request_blocks(
+    path: Path, broken: list[Broken], progress: Progress, requests: Requests, depth: int
+) -> Iterator[RowBlock]:
+    """The rows of a log, with the first `depth` parts of their paths."""
+    with reading(path, "a file of its kind"):
+        for block in requests.blocks(path, broken, progress):
+            columns = with_probes(block.columns)
+            short = {"path": shortened_path(columns["path"], depth)} if "path" in columns else {}
+            yield replace(block, columns={**columns, **short})

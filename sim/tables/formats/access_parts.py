@@ -7,26 +7,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.tables.coded import of_words, plain
+from sim.tables.names import PER
 from sim.tables.times import timestamps
 
 ADDRESS = r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]+)"
 FORWARDED = rf"\"(?P<client>{ADDRESS})(?:, ?{ADDRESS})*\""  # X-Forwarded-For, as in nginx's own format 'main'
-WHOLE = {
-    1.0: "whole seconds (Apache's %T)",
-    1e3: "milliseconds, with which the lines are in the order of their ends, as they were written",
-    1e6: "microseconds (Apache's %D)",
-}
+WHOLE = {"s": "seconds (Apache's %T)", "ms": "milliseconds", "us": "microseconds (Apache's %D)"}
+MEDIANS = {"s": (0.0, 100.0), "ms": (10.0, 6e5), "us": (100.0, np.inf)}  # of whole durations that may be in this unit
+IN_SECONDS = """awk '{$NF = sprintf("%.3f", $NF / 1000)} 1'"""
 
 
-def unit_by_order(stamps: Any, sample: Any, usual: float) -> float:
-    """The units of whole durations in a second: of milliseconds, where only these put lines in order of their ends.
+def units_of(stamps: Any, sample: Any) -> tuple[list[str], bool]:
+    """The units that whole durations may have, and whether the order of the lines shows it.
 
-    Lines are written at their ends. Stamps to the second leave the unit open where they are in order themselves.
+    Lines are written at their ends. Where their stamps are in order themselves, by the second, only the size of the
+    durations is left: answers take between a hundredth of a second and ten minutes.
     """
     begins = timestamps(stamps).instants / 1e9
     seconds = np.asarray(pc.cast(sample, pa.float64()))
-    late = {per: disorder(begins + seconds / per) for per in (usual, 1e3)}
-    return 1e3 if disorder(begins) > 0 and late[usual] > 0 and late[1e3] == 0 else usual
+    fits = [unit for unit in WHOLE if disorder(begins + seconds / PER[unit]) == 0]
+    if disorder(begins) > 0 and len(fits) == 1:
+        return fits, True
+    usual = float(np.median(seconds[seconds > 0])) if (seconds > 0).any() else 0.0
+    return [unit for unit, (least, most) in MEDIANS.items() if least <= usual < most], False
+
+
+def unit_question(units: list[str], sample: Any) -> tuple[str, str, str]:
+    """What is wrong with durations of several possible units, the value, and what is expected."""
+    value = next((text for text in sample.to_pylist() if int(text) > 0), "0")
+    each = [f"{unit} ({int(value) / PER[unit]:g} s)" for unit in units]
+    what = "the number at the end of each line may be a duration in " + " or in ".join(WHOLE[unit] for unit in units)
+    return what, value, f"{' or '.join(each)}; Tomcat before version 10 has ms. Or seconds in the file: {IN_SECONDS}"
 
 
 def disorder(at: Any) -> int:

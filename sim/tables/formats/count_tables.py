@@ -29,6 +29,7 @@ BESIDE = re.compile(  # names of what stands beside a count of requests and is n
     r"(^|_)(max|maximum|min|minimum|peak|stddev)(_|$)|"
     r"(^|_)(users?|accounts?|sessions?|people|customers?|images?|tokens?|spend|cost)(_|$)(?!(\w+_)?(requests?|calls|hits)$)"
 )
+PEAK = re.compile(r"(^|_)(max|maximum|peak|min|minimum)(_|$)")  # of a window, and not all that came in it
 IN_HEADER = re.compile(r"^.*?[\s(\[]([^\s()\[\]]+)[)\]]?$")  # a unit behind the name of a series
 OTHER_UNIT = re.compile(
     r"[(\[](?!count|number|n\b|sum|utc|gmt|local)[^\s()\[\]]{1,9}[)\]]$|_in_[a-z]+s$", re.IGNORECASE
@@ -38,7 +39,9 @@ LARGE = {"": 1.0, "K": 1e3, "M": 1e6, "MIL": 1e6, "B": 1e9, "BIL": 1e9, "T": 1e1
 LARGE_CELL = re.compile(r"\d ?(K|M|Mil|B|Bil)( |$)")
 UNITS = {  # of cells and names: how many seconds a count is for
     **dict.fromkeys(("req/s", "reqps", "rps", "ops/s", "/s", "c/s", "counts/s", "cps", "requests/s", "req/sec"), 1.0),
-    **dict.fromkeys(("req/min", "reqpm", "rpm", "ops/min", "opm", "/min", "c/m", "cpm", "counts/min", "c/min"), 60.0),
+    **dict.fromkeys(
+        ("req/min", "reqpm", "rpm", "ops/min", "opm", "/min", "c/m", "cpm", "counts/min", "c/min", "req/m"), 60.0
+    ),
 }
 RATES = {  # ends of names of rates, and their seconds
     **dict.fromkeys(("rps", "qps", "per_second", "per_sec"), 1.0),
@@ -50,6 +53,9 @@ GROUPED = re.compile(r"^\d{1,3}([.,]\d{3})+$")
 WHOLE = re.compile(r"^\d+([.,]0*|([.,]\d{3})+)?$")
 LONG = {"series", "metric", "name", "field"}  # of tables of Grafana and InfluxDB with a row per series and time
 
+AS = re.compile(r"\.as_(count|rate)\(\)")  # of a query of Datadog: of each interval, a second
+FEWEST_RISING = 8  # counts: by chance as many never fall once in 40,000 tables
+MOSTLY = 0.8  # of the steps of totals are above 0
 FEWEST_PARTS = 2  # series of which another is the sum
 NO_SERIES, A_COUNT = "no series of this file is a count of requests", "requests per interval, or a rate of them"
 
@@ -197,11 +203,13 @@ def counts_of(
     elif len(series) == 1:
         only = next(iter(series.values()))
         notes += ceiling_said(whole.full, only)
-        notes += never_fall(only) if any(one.counted for one in whole.series.values()) else []
+        if asked.values is None:
+            refuse_totals(only, next(iter(series)), paths[0])
     if total := total_of(series):
         notes.append(f"{total} is the sum of the others: left out")
         del series[total]
-    return CountSeries(begins, lasts, settled(series, asked, paths[0], sure=False), tuple(notes))
+    whole_known = series if total else settled(series, asked, paths[0], sure=False)  # parts of a total are all asks
+    return CountSeries(begins, lasts, whole_known, tuple(notes))
 
 
 def has_labels(table: Columns) -> bool:
@@ -306,6 +314,8 @@ def counted(
     if not units and (named := IN_HEADER.match(name.strip())) and named[1] in UNITS:
         units = {named[1]}
     bare_name = QUOTED.sub("", name)
+    if asked.values is None and PEAK.search(plain_name(bare_name)):
+        return None
     gauge = not units and not whole and (NO_COUNTS.search(bare_name) or OTHER_UNIT.search(bare_name))
     if gauge or len(units) > 1 or not units <= UNITS.keys():
         return None
@@ -326,6 +336,8 @@ def seconds_counted(units: set[str], name: str, asked: Asked, path: Path) -> flo
         return UNITS[next(iter(units))]
     if asked.values is not None:
         return PER.get(asked.values, 0.0)
+    if said := AS.search(name):
+        return 0.0 if said[1] == "count" else 1.0
     for end, per in RATES.items():
         if f"_{plain_name(name)}".endswith(f"_{end}"):
             return per
@@ -352,11 +364,14 @@ def whole_count(text: str, path: Path, name: str) -> float:
     return float(text.replace(",", "")) if text else np.nan
 
 
-def never_fall(values: Floats) -> list[str]:
-    """A note on counts that only grow, as totals since a beginning do."""
-    if len(values) < 8 or not (np.diff(values) >= 0).all() or not values[-1] > values[0] > 0:
-        return []
-    return ["the counts never fall: if they are totals since a beginning, --values counter takes their differences"]
+def refuse_totals(values: Floats, name: str, path: Path) -> None:
+    """Raises BadInput for counts that only grow, as totals since a beginning do."""
+    steps = np.diff(values)
+    if len(values) >= FEWEST_RISING and (steps >= 0).all() and (steps > 0).mean() > MOSTLY and values[0] > 0:
+        what = "these counts never fall: they may be those of each interval, or totals since a beginning"
+        asks = f"{values.sum():,.0f} requests", f"{values[-1] - values[0]:,.0f}"
+        expected = f"per-interval: {asks[0]}; counter: {asks[1]}"
+        raise BadInput(what, file=path, key="--values", value=name, expected=expected)
 
 
 def ceiling_said(marked: list[str] | None, values: Floats) -> tuple[str, ...]:

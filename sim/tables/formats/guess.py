@@ -4,7 +4,9 @@ import re
 
 from sim.errors import cut, printable
 from sim.tables.formats.reader import Head
+from sim.tables.headers import RULE
 
+SPACES = "sed -E 's/^ +| +$//g; s/ +/|/g'"
 MAGIC = {
     "%PDF": "a PDF",
     "PK\x03\x04": "a zip archive, or a spreadsheet",
@@ -15,6 +17,14 @@ MAGIC = {
 }
 LINE_PROTOCOL = re.compile(r"^[^\s,=]+(,\S+=\S+)* \S+=.* \d{16,19}$")
 DATED = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d/[A-Z][a-z][a-z]/\d{4}|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d")
+
+
+def is_padded(head: Head) -> bool:
+    """Whether lines have the same number of words, and the first one names columns with several spaces between."""
+    if "  " not in head.line.strip() or re.search(r"\d", head.line):
+        return False
+    widths = {len(line.split()) for line in head.lines[:20] if not RULE.match(line)}
+    return len(head.lines) > 1 and widths == {len(head.line.split())} and max(widths) > 2
 
 
 def looks_like(head: Head) -> str:
@@ -33,6 +43,8 @@ def looks_like(head: Head) -> str:
         return "a JSON document, perhaps cut off"
     if LINE_PROTOCOL.match(line):
         return "InfluxDB's line protocol, which 'influx query' exports as CSV"
+    if is_padded(head):
+        return f"a table padded with spaces (of Slurm, --parsable2 prints one with |; of another, {SPACES} makes one)"
     if DATED.search(line) and len(head.names) < 2:
         return f"a log with a date in each line, of no known layout: {cut(printable(line), 80)}"
     if len(head.names) > 1:

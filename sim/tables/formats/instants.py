@@ -17,7 +17,7 @@ from sim.errors import BadInput
 from sim.tables.times import Floats, Mask, Timestamps, floats, matches, timestamps
 from sim.tables.written_dates import Order, in_iso
 
-EPOCH = re.compile(r"^[1-9]\d{8,18}(\.\d+)?$")
+EPOCH = re.compile(r"^[1-9](\d{8,18}(\.\d+)?|\.\d{8,}[eE]\+?\d+)$")
 COMPACT = re.compile(  # 20250331, perhaps with an hour, minutes and seconds; of ten digits an epoch would be after 2030
     r"^((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:T?([01]\d|2[0-3])([0-5]\d)?([0-5]\d)?)?(Z?)$"
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim.tables.names import ASKED, plain_name, seconds_per, unit_of_time, whole_duration
+from sim.tables.names import ASKED, ERRORS, SUCCESS, plain_name, seconds_per, unit_of_time, whole_duration
 
 # Names of times, and which instant each is ('' where programs differ).
 TIMES = {
@@ -13,6 +13,7 @@ TIMES = {
     "start_time_unix": "start",  # with nano behind it, in OpenTelemetry
     "request_time_epoch": "start",
     "edge_start_timestamp": "start",  # Cloudflare
+    **dict.fromkeys(("time_start", "req_time_sec"), "start"),  # Fastly, Akamai
     **dict.fromkeys(
         ("created_at", "created", "started_at", "start", "begin", "opened", "opened_at", "request_start"), "start"
     ),
@@ -27,16 +28,16 @@ TIMES = {
 USERS = (
     *("user", "user_id", "userid", "user_name", "account", "account_id", "client_id", "remote_user"),
     *("client_ip", "c_ip", "remote_addr", "remote_ip", "remote_address", "client_host", "client", "source_ip"),
-    *("x_forwarded_for", "downstream_remote_address", "ip"),
+    *("x_forwarded_for", "downstream_remote_address", "ip", "fwd", "cli_ip", "caller_ip_address"),
 )
 PATHS = (
     *("path", "uri", "request_uri", "cs_uri_stem", "request_path", "request_url", "url_path", "url", "endpoint"),
-    *("resource_path", "client_request_uri"),
+    *("resource_path", "client_request_uri", "req_path"),
 )
 KINDS = ("operation_name", "route", "kind", "type", "request")  # where no key is a path
 STATUSES = (
     *("status", "status_code", "sc_status", "code", "origin_status", "downstream_status", "http_status"),
-    *("response_code", "result_code", "edge_response_status"),
+    *("response_code", "result_code", "edge_response_status", "http_status_code", "http_response_code"),
 )
 SIGNS = {  # of programs whose times are known, by keys that only they have
     ("ts", "duration", "status", "request.uri"): "end",  # Caddy
@@ -52,10 +53,12 @@ SIGNS = {  # of programs whose times are known, by keys that only they have
     ("time", "request_processing_time", "target_processing_time"): "end",  # AWS ALB, as Athena has it
     ("time_taken", "sc_status"): "end",  # IIS
     ("date", "time", "location", "time_taken"): "end",  # CloudFront, as Athena has it
+    ("dyno", "connect", "service"): "end",  # Heroku's router
+    ("controller", "action", "duration"): "end",  # Rails with lograge
     ("Duration", "OriginDuration", "time"): "end",  # Traefik without StartUTC: when it wrote the line
 }
 # Programs whose durations have a unit that no name says, by keys that only they have: Traefik, vegeta; Envoy and Istio,
-# a browser (HAR), Kong, Application Insights, AWS Lambda.
+# a browser (HAR), Kong, Application Insights, AWS Lambda, Rails.
 IN_UNITS = {
     ("Duration", "OriginDuration"): 1e9,
     ("Duration", "StartUTC"): 1e9,
@@ -65,6 +68,7 @@ IN_UNITS = {
     ("latencies.request", "started_at"): 1e3,
     ("resultCode", "duration"): 1e3,
     ("@duration", "@timestamp"): 1e3,
+    ("controller", "action", "duration"): 1e3,
 }
 AREA = re.compile(r"^(\d+)\s*[x×*]\s*(\d+)$")
 DATED = re.compile(r"^\[?(\d{4}-\d\d-\d\d[T ]\d\d:|\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:)")
@@ -78,7 +82,11 @@ def unit_by_program(names: Iterable[str]) -> float:
 
 def first_of(names: Iterable[str], there: dict[str, Any]) -> str:
     """The first key with a value that has one of some names, or else one within an object of another name."""
-    filled = [key for key in there if there[key] not in (None, "") and not isinstance(there[key], bool)]
+    filled = [
+        key
+        for key in there
+        if there[key] not in (None, "") and (not isinstance(there[key], bool) or plain_name(key) in SUCCESS)
+    ]
     whole = {plain_name(key): key for key in reversed(filled)}
     last = {plain_name(key.rpartition(".")[2]): key for key in reversed(filled)}
     ends = {"_".join(plain_name(key).split("_")[-2:]): key for key in reversed(filled)}
@@ -124,6 +132,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         return {}
     known = ["time"] if plain_name(time) == "started_date_time" else []  # HAR
     known += [key for key in ("latencies.request",) if key in record]  # Kong
+    known += ["service"] if {"dyno", "connect", "service"} <= set(record) else []  # Heroku
     filled = [key for key in record if key != time and record[key] not in (None, "")]
     lasted = [key for key in filled if seconds_per(key) is not None and not is_dated_request(key, record[key])]
     first = [key for key in lasted if not plain_name(key).startswith(("upstream", "origin"))]
@@ -131,7 +140,7 @@ def roles_of(record: dict[str, Any]) -> dict[str, str]:
         "duration": known[0] if known else whole_duration(first or lasted, lambda key: numbers_in(record[key])),
         "user": first_of(USERS, record),
         "path": first_of(PATHS, record) or first_of(KINDS, record),
-        "status": first_of(STATUSES, record),
+        "status": first_of((*STATUSES, *SUCCESS), record) or first_of(ERRORS, record),
     }
     return {role: key for role, key in roles.items() if key}
 
@@ -160,3 +169,13 @@ def path_of(text: str) -> str:
     words = text.split(" ")
     text = words[1] if len(words) == 3 else text
     return re.sub(r"^\w+://[^/]+", "", text)
+
+
+def rest_said(document: dict[str, Any]) -> list[str]:
+    """A warning where an answer of Elasticsearch holds a part of what was found."""
+    hits = document.get("hits")
+    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
+        return []
+    total, here = hits.get("total"), len(hits["hits"])
+    found = total.get("value", here) if isinstance(total, dict) else total or here
+    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)

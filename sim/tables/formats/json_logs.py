@@ -25,6 +25,7 @@ from sim.tables.formats.json_keys import (
     TIMES,
     first_of,
     path_of,
+    rest_said,
     roles_of,
     side_of,
     stamped,
@@ -33,7 +34,7 @@ from sim.tables.formats.json_keys import (
     user_of,
 )
 from sim.tables.formats.lines import whole_lines
-from sim.tables.formats.one_record import FEWEST_FIELDS, FIELD, flat, is_record, record_of
+from sim.tables.formats.one_record import BEHIND, FEWEST_FIELDS, FIELD, flat, is_record, record_of
 from sim.tables.formats.reader import (
     Asked,
     CountSeries,
@@ -57,14 +58,18 @@ from sim.tables.names import (
     BEGUN,
     CREATED,
     ENDS,
+    ERRORS,
     REQUEST_IDS,
     RETRY,
     SIZES,
+    WEIGHTS,
     is_service,
     parts_of,
     plain_name,
+    sampled_said,
     seconds_per,
     shown_per,
+    status_of_error,
     unit_of_time,
     unread_said,
 )
@@ -73,10 +78,11 @@ from sim.tables.times import written_seconds
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d")
 MESSAGES = ("log", "message", "msg", "line", "textPayload", "@message", "MESSAGE", "body")
 NAMED = "metadata.creationTimestamp"  # of objects of Kubernetes
+LOGGED = {"level", "lvl", "severity", "logger", "msg", "message", "pid"}  # keys of a program's log, not of an export
 NO_REQUEST = ("^no$", "records without a path, a status or a duration, as of a program's other messages")
 OTHER = {  # keys of other documents
     *("request_throughput", "num_prompts", "benchmark_duration", "metadata"),
-    *("metric", "resourceSpans", "MetricDataResults", "data"),
+    *("metric", "resourceSpans", "MetricDataResults", "data.resultType"),
 }
 
 
@@ -85,7 +91,7 @@ def first_records(head: Head) -> list[dict[str, Any]]:
     line = head.line.lstrip()
     if line.startswith(("[", "{")) and is_listed(head):
         records = json_list(whole_text(head.path))[:200]
-    elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS:
+    elif line.startswith("{") or len(FIELD.findall(line)) >= FEWEST_FIELDS or BEHIND.match(line):
         records = [record_of(line.strip()) for line in head.lines[:200]]
     else:
         return []
@@ -124,7 +130,7 @@ class JsonLog(Reader):
 
     def recognises(self, head: Head) -> bool:
         records = first_records(head)
-        other = any(OTHER & {key.split(".")[0] for key in one} for one in records if NAMED not in one)
+        other = any(OTHER & {*one, *(key.split(".")[0] for key in one)} for one in records if NAMED not in one)
         timed = [one for one in records if time_of(one)]
         if head.document and is_listed(head):  # which may hold anything with times
             timed = [one for one in timed if roles_of(one)]
@@ -133,11 +139,12 @@ class JsonLog(Reader):
     def requests(self, head: Head) -> Requests:
         records = first_records(head)
         asking = [one for one in records if roles_of(one)] or records
-        there = {key: value for one in reversed(asking) for key, value in one.items()}
+        there = {key: value for one in reversed(asking) for key, value in one.items() if value not in (None, "")}
         time, roles = time_of(there), roles_of(there)
         refuse_wrapped(records, roles, head.path)
         duration = roles.get("duration", "")
-        at = stamped(time, list(there)) or (("a list" if is_listed(head) else "") if duration else "start")
+        sortable = is_listed(head) or not LOGGED & {plain_name(key.rpartition(".")[2]) for key in there}
+        at = stamped(time, list(there)) or (("a list" if sortable else "") if duration else "start")
         per, said = per_second(duration, there, records)
         begun, ended = (first_of(names, there) for names in (BEGUN, (*ENDS, "edge_end_timestamp")))
         begun = "" if begun == time or not ended or plain_name(time.rpartition(".")[2]) not in CREATED else begun
@@ -174,6 +181,7 @@ class JsonLog(Reader):
             leave_out={"asks": NO_REQUEST, **({"result": HITS} if cached else {})},
             notes=(
                 *rest_said(head.document),
+                *sampled_said(weight := first_of(WEIGHTS, there), numbers_in(records, weight)),
                 f"read as JSON: {read}"
                 + (f", wait from the time to {begun!r}" if begun else "")
                 + (f", duration from the time to {ended!r}" if ended else ""),
@@ -181,16 +189,6 @@ class JsonLog(Reader):
                 *([] if duration or ended or parts or begun else unread_said(set(there) - {time}, TIMES)),
             ),
         )
-
-
-def rest_said(document: dict[str, Any]) -> list[str]:
-    """A warning where an answer of Elasticsearch holds a part of what was found."""
-    hits = document.get("hits")
-    if not isinstance(hits, dict) or not isinstance(hits.get("hits"), list):
-        return []
-    total, here = hits.get("total"), len(hits["hits"])
-    found = total.get("value", here) if isinstance(total, dict) else total or here
-    return [f"warning: {here:,} of {found:,} requests that were found are in this file"] * (found > here)
 
 
 def numbers_in(records: list[dict[str, Any]], key: str) -> list[float]:
@@ -225,7 +223,7 @@ def unit_of_times(time: str, there: dict[str, Any]) -> str | None:
 
 def refuse_wrapped(records: list[dict[str, Any]], roles: dict[str, str], path: Path) -> None:
     """Raises BadInput for records of a collector (Docker, Loki, CloudWatch Logs) with lines of another log in them."""
-    if {"path", "status", "duration"} & roles.keys():
+    if {"status", "duration"} & roles.keys():
         return
     for record in records:
         for key in MESSAGES:
@@ -252,7 +250,13 @@ class Keys:
     def shown(self) -> list[str]:
         """The columns of which a record of a request has one; one of its beginning, under its id, may have a path."""
         ends = ("status", "duration")
-        return [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
+        roles = [role for role in (ends if {"id", *ends} <= set(self.of) else ("path", *ends)) if role in self.of]
+        return [role for role in roles if role != "status" or not self.errors]
+
+    @property
+    def errors(self) -> bool:
+        """Whether what became of a request is in the key of an error, which a request without one may lack."""
+        return plain_name(self.of.get("status", "").rpartition(".")[2]) in ERRORS
 
 
 def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
@@ -268,6 +272,7 @@ def schema_of(records: list[dict[str, Any]], keys: Iterable[str]) -> Any:
         for name in outer:
             place = place.setdefault(name, {})
         place[last] = kind
+        types[key] = kind  # where the dot is in the name itself
     return pa.schema([pa.field(name, typed(kind)) for name, kind in types.items()])
 
 
@@ -320,10 +325,11 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
     def column(key: str) -> Any:
         first, *inner = key.split(".")
         values = table[first].combine_chunks()
-        return pc.struct_field(values, inner) if inner else values
+        return pc.coalesce(pc.struct_field(values, inner), table[key].combine_chunks()) if inner else values
 
     found = {role: column(key) for role, key in keys.of.items()}
-    if found["time"].null_count:
+    unseen = any(values.null_count == len(table) for role, values in found.items() if "." in keys.of[role])
+    if found["time"].null_count or unseen:  # a name with a dot may be in an object
         return None
     none = np.logical_and.reduce([found[role].is_null() for role in keys.shown]) if keys.shown else np.zeros(len(table))
     made = {role: pc.fill_null(pc.cast(values, pa.string()), "") for role, values in found.items()}
@@ -343,7 +349,9 @@ def columns_at_once(data: bytes, keys: Keys) -> dict[str, Any] | None:
 def readings(keys: Keys) -> dict[str, Callable[[str], str]]:
     """The functions that read the texts of some columns."""
     user = partial(user_of, key=keys.of.get("user", ""))
-    return {role: read for role, read in (("path", path_of), ("side", side_of), ("user", user)) if role in keys.of}
+    known: dict[str, Callable[[str], str]] = {"path": path_of, "side": side_of, "user": user}
+    known |= {"status": status_of_error} if keys.errors else {}
+    return {role: read for role, read in known.items() if role in keys.of}
 
 
 def each_word(texts: Any, read: Callable[[str], str]) -> Any:

@@ -171,3 +171,7 @@ def shortened_path(paths: Any, depth: int) -> Any:
         return pc.if_else(pc.equal(head, ""), bare, head)  # '*' has no parts, and at depth 0 nothing is cut
 
     return of_words(paths, shortened)
+
+
+def unquoted(texts: Any) -> Any:
+    return pc.utf8_slice_codeunits(texts, 1, -1)

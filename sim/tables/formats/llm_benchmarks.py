@@ -1,4 +1,4 @@
-"""Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, AIPerf's records."""
+"""Results of benchmarks of LLM servers: vLLM's `bench serve`, SGLang's `bench_serving`, others' records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +14,7 @@ from sim.tables.formats.reader import (
     LoadPoint,
     Reader,
     Requests,
+    holds,
     in_chunks,
     json_document,
     json_lines,
@@ -22,6 +23,10 @@ from sim.tables.formats.reader import (
     timed,
 )
 
+RUNS = ("benchmarks", "experiments")  # of GuideLLM, of GenAI-Perf
+PER_SECOND = {"benchmarks": 1.0, "experiments": 1e9}
+OPEN = 1.1  # in flight on average: requests that overlap below it are sent at a rate, whatever was answered
+ENDED = {"successful": 200, "errored": 500, "incomplete": 0}  # of GuideLLM, as statuses
 COMPONENTS = {"prefill": "ttft", "decode": "itl", "pipeline": "e2el"}
 
 
@@ -195,37 +200,89 @@ class AiperfRecords(Reader):
         return isinstance(about, dict) and "request_start_ns" in about
 
     def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=lambda *how: in_chunks(aiperf_rows(*how), ("time", "duration", "status", "phase")),
-            stamped="start",
-            extra=timed("duration", per=1e9),
-            unit="ns",
-            leave_out={"phase": ("^warmup$", "requests of the warm-up")},
-            user=None,
-            kind=None,
-        )
+        return requests_in(aiperf_rows, "ns", 1e9)
 
     def load_points(self, path: Path) -> list[LoadPoint]:
-        rows = [row for _, row in aiperf_rows(path, [], lambda _: None) if row["phase"] != "warmup"]
-        good = [row for row in rows if row["status"] == 200 and row["duration"]]
-        if not good:
-            raise BadInput("no request of this benchmark was answered", file=path)
-        begins = np.array([int(row["time"]) for row in rows])
-        ends = np.array([row["ended"] for row in rows])
-        order = np.argsort(begins)
-        alone = bool((begins[order][1:] >= ends[order][:-1]).all())
-        span = (ends.max() - begins.min()) / 1e9
-        seconds = np.array([row["duration"] for row in good]) / 1e9
-        flying = float((ends - begins).sum() / 1e9 / span)
-        latency = {"mean": seconds.mean(), "p50": np.median(seconds), "p90": np.quantile(seconds, 0.9)}
-        return [
-            LoadPoint(
-                concurrency=1.0 if alone else max(flying, 1.0 + 1e-9),
-                latency={name: float(value) for name, value in latency.items()},
-                throughput=len(good) / span,
-                row=f"{len(good)} of {len(rows)} requests answered, the warm-up left out",
-            )
-        ]
+        return [point_of([row for _, row in aiperf_rows(path, [], lambda _: None)], 1e9, path)]
+
+
+class BenchmarkRequests(Reader):
+    """Results with a list of requests for each run: GuideLLM's JSON, and `profile_export.json` of GenAI-Perf."""
+
+    name = "benchmark-requests"
+    title = "the requests of GuideLLM or GenAI-Perf (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return any(holds(head.document.get(key), "requests") for key in RUNS)
+
+    def requests(self, head: Head) -> Requests:
+        per = PER_SECOND[run_key(head.document)]
+        runs = len(head.document[run_key(head.document)])
+        notes = (f"the requests of {runs} runs, one after another",) * (runs > 1)
+        return replace(requests_in(run_rows, "ns" if per > 1 else "s", per), notes=notes)
+
+    def load_points(self, path: Path) -> list[LoadPoint]:
+        rows = [row for _, row in run_rows(path, [], lambda _: None)]
+        per = PER_SECOND[run_key(json_document(path))]
+        runs = [[row for row in rows if row["run"] == run] for run in dict.fromkeys(row["run"] for row in rows)]
+        return [point_of(one, per, path) for one in runs]
+
+
+def run_key(document: dict[str, Any]) -> str:
+    return next(key for key in RUNS if key in document)
+
+
+def run_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A row per request, in order of its start; seconds of GuideLLM, nanoseconds of GenAI-Perf."""
+    document, rows = json_document(path), []
+    for run, one in enumerate(document[run_key(document)]):
+        sent = one["requests"]
+        if isinstance(sent, dict):  # GuideLLM: those cut off at the end have no duration
+            found = [
+                (r["start_time"], r["end_time"], code) for name, code in ENDED.items() for r in sent.get(name) or []
+            ]
+        else:
+            found = [(r["timestamp"], max(r["response_timestamps"], default=None), 200) for r in sent]
+        rows += [(start, end, code, run) for start, end, code in found if start is not None]
+    for number, (start, end, code, run) in enumerate(sorted(rows, key=lambda row: row[0]), 1):
+        lasted = end - start if code == 200 and end is not None else None
+        status = 500 if code == 200 and end is None else code or ""
+        yield number, {"time": start, "ended": end or start, "duration": lasted, "status": status, "run": run}
+
+
+def requests_in(rows: Any, unit: str, per: float) -> Requests:
+    """How to read records of requests with their instants and durations in one unit."""
+    return Requests(
+        blocks=lambda *how: in_chunks(rows(*how), ("time", "duration", "status", "phase")),
+        stamped="start",
+        extra=timed("duration", per=per),
+        unit=unit,
+        leave_out={"phase": ("^warmup$", "requests of the warm-up")},
+        user=None,
+        kind=None,
+    )
+
+
+def point_of(rows: list[dict[str, Any]], per: float, path: Path) -> LoadPoint:
+    """One row of a load test from the requests of a run, without those of its warm-up; per: units in a second."""
+    rows = [row for row in rows if row.get("phase") != "warmup"]
+    good = [row for row in rows if row["status"] == 200 and row["duration"]]
+    if not good:
+        raise BadInput("no request of this benchmark was answered", file=path)
+    begins, ends = (np.array([float(row[name]) for row in rows]) for name in ("time", "ended"))
+    order = np.argsort(begins)
+    alone = bool((begins[order][1:] >= ends[order][:-1]).all())
+    span = (ends.max() - begins.min()) / per
+    seconds = np.array([row["duration"] for row in good]) / per
+    flying = float((ends - begins).sum() / per / span)
+    latency = {"mean": seconds.mean(), "p50": np.median(seconds), "p90": np.quantile(seconds, 0.9)}
+    return LoadPoint(
+        concurrency=1.0 if alone else flying if flying > OPEN else None,
+        rate=len(rows) / span if not alone and flying <= OPEN else None,
+        latency={name: float(value) for name, value in latency.items()},
+        throughput=float(len(good) / span),
+        row=f"{len(good)} of {len(rows)} requests answered, the warm-up left out",
+    )
 
 
 def aiperf_rows(path: Path, broken: list[Broken], progress: Progress) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.tables.formats.prometheus import CODES, Series, range_counts
-from sim.tables.formats.reader import Asked, CountSeries, Floats, Head, Reader, holds, json_document, json_records
+from sim.tables.formats.reader import (
+    Asked,
+    CountSeries,
+    Floats,
+    Head,
+    Reader,
+    holds,
+    json_document,
+    json_lines,
+    json_records,
+)
 from sim.tables.formats.series import PER, lengths, on_clock, settled
 from sim.tables.times import timestamps
 
@@ -69,7 +79,7 @@ class Datadog(Reader):
 
 
 class GoogleCloud(Reader):
-    """timeSeries.list of Cloud Monitoring: newest first, each point with its interval."""
+    """timeSeries.list of Cloud Monitoring: newest first, each point with its interval, or since a counter began."""
 
     name = "google-cloud"
     title = "time series of Google Cloud Monitoring (JSON)"
@@ -78,20 +88,40 @@ class GoogleCloud(Reader):
         return holds(head.document.get("timeSeries"), "points")
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
-        found = []
+        found, per = [], "per-interval"
         for path in paths:
             for one in json_document(path)["timeSeries"]:
                 labels = (one.get("metric") or {}).get("labels") or {}
                 label = next((str(labels[key]) for key in CODES if key in labels), "all")
-                if one.get("metricKind") != "DELTA":
-                    what, kind = "only a DELTA metric counts per interval", one.get("metricKind")
-                    expected = "DELTA, as of request_count; or the metric aligned by ALIGN_DELTA"
-                    raise BadInput(what, file=path, key="metricKind", value=kind, expected=expected)
                 points = sorted(one["points"], key=lambda point: point["interval"]["endTime"])
-                at = timestamps(pa.array([point["interval"]["startTime"] for point in points])).instants
+                spans = [[point["interval"].get(key) for point in points] for key in ("startTime", "endTime")]
+                begins, ends = (timestamps(pa.array(texts, pa.string())).instants for texts in spans)
                 values = np.array([float(value_of(point["value"], path)) for point in points])
-                found.append((label, at, values))
-        return summed(found, asked, paths[0], "per-interval", ("counts of each interval, from its start",))
+                kind = one.get("metricKind")
+                if kind == "GAUGE" and (asked.values in PER or str(one.get("unit")).endswith("/s")):
+                    per, steps = asked.values or "per-second", np.diff(ends)
+                    begins = ends - (int(steps.min()) if len(steps) else 0)  # of the time before its stamp
+                elif kind == "CUMULATIVE":
+                    begins, values = grown(begins, ends, values)
+                elif kind != "DELTA":
+                    what = "only DELTA and CUMULATIVE metrics count requests"
+                    expected = "such a metric; of a rate (ALIGN_RATE) --values per-second"
+                    raise BadInput(what, file=path, key="metricKind", value=kind, expected=expected)
+                found.append((label, begins, values))
+        return summed(found, asked, paths[0], per, ("counts of each interval, from its start",))
+
+
+def grown(begins: NDArray[np.int64], ends: NDArray[np.int64], totals: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The intervals between samples of a counter and its growth in them; begins: when it began to count each time.
+
+    The first total is left out where it began to count before the interval that ends there.
+    """
+    anew = np.append(True, (np.diff(begins) > 0) | (np.diff(totals) < 0))
+    added = np.where(anew, totals, np.diff(totals, prepend=0.0))
+    froms = np.append(begins[0], ends[:-1])
+    usual = float(np.median(np.diff(ends))) if len(ends) > 1 else 0.0
+    first = int(usual > 0 and ends[0] - begins[0] > 1.5 * usual)
+    return froms[first:], added[first:]
 
 
 def value_of(value: dict[str, Any], path: Path) -> Any:
@@ -101,6 +131,55 @@ def value_of(value: dict[str, Any], path: Path) -> Any:
     if known is None:
         raise BadInput("this point has no number", file=path, value=value, expected="int64Value or doubleValue")
     return known
+
+
+class OtlpMetrics(Reader):
+    """Metrics of OpenTelemetry as its file exporter writes them: sums, and histograms, whose counts are of requests."""
+
+    name = "otlp-metrics"
+    title = "metrics of OpenTelemetry (JSON)"
+
+    def recognises(self, head: Head) -> bool:
+        return "resourceMetrics" in (head.record or head.document)
+
+    def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries:
+        series: dict[tuple[str, str, bool], list[tuple[int, int, float]]] = {}
+        for path in paths:
+            for name, own, cumulative, point in otlp_points(path):
+                value = point.get("count", point.get("asInt", point.get("asDouble", 0)))
+                span = int(point.get("startTimeUnixNano") or 0), int(point["timeUnixNano"]), float(value)
+                series.setdefault((name, own, cumulative), []).append(span)
+        names = sorted({name for name, _, _ in series})
+        chosen = [name for name in names if "request" in name] if len(names) > 1 else names
+        if len(chosen) != 1:
+            raise BadInput("these are several metrics", file=paths[0], value=names, expected="one of requests")
+        found = []
+        for (name, own, cumulative), points in series.items():
+            if name == chosen[0]:
+                begins, ends = (np.array([one[k] for one in sorted(points)], dtype=np.int64) for k in (0, 1))
+                values = np.array([one[2] for one in sorted(points)])
+                found.append((own, *(grown(begins, ends, values) if cumulative else (begins, values))))
+        return summed(found, asked, paths[0], "per-interval", (f"requests of {chosen[0]}, from the start of each",))
+
+
+def otlp_points(path: Path) -> Iterator[tuple[str, str, bool, dict[str, Any]]]:
+    """The points of sums and histograms: the metric's name, a status or 'all', whether it is a total, the point."""
+    whole = Head(path).document
+    for record in [whole] if whole else [one for _, one in json_lines(path, [], lambda _: None)]:
+        for resource in record["resourceMetrics"]:
+            for metric in (one for scope in resource["scopeMetrics"] for one in scope["metrics"]):
+                for kind in ("sum", "histogram", "exponentialHistogram"):
+                    data = metric.get(kind) or {}
+                    total = data.get("aggregationTemporality") in (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
+                    for point in data.get("dataPoints", []) if data.get("isMonotonic", kind != "sum") else []:
+                        yield metric["name"], status_in(point), total, point
+
+
+def status_in(point: dict[str, Any]) -> str:
+    """The status among the attributes of a point; 'all' without one."""
+    attributes = point.get("attributes") or []
+    own = {one["key"].rpartition(".")[2]: next(iter(one["value"].values()), "") for one in attributes}
+    return next((str(own[key]) for key in CODES if key in own), "all")
 
 
 class AzureMonitor(Reader):

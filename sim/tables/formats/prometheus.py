@@ -28,8 +28,9 @@ Series = tuple[dict[str, str], tuple[Floats, Floats]]  # its labels; times and v
 Labels = frozenset[tuple[str, str]]
 # Labels end at their own brace: an exemplar of OpenMetrics behind the value has braces too.
 SAMPLE = re.compile(
-    r"^([A-Za-z_:][\w:]*)(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
+    r"^([A-Za-z_:][\w:]*)?(\{(?:[^\"{}]|\"(?:[^\"\\]|\\.)*\")*\})?\s+(\S+)(?:\s+(-?[\d.]+(?:[eE][+-]?\d+)?))?(?:\s+#.*)?$"
 )
+PROMTOOL = re.compile(r"^(\S+) @\[([\d.]+)\]\s*$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 Samples = dict[tuple[str, Labels], float]
 Sample = tuple[str, Labels, float, float | None]
@@ -180,17 +181,18 @@ class Exposition(Reader):
     """A page of metrics: totals since the server began. Two pages of one server say what was between them."""
 
     name = "metrics"
-    title = "metrics of a server (Prometheus or OpenMetrics text)"
+    title = "metrics of a server (Prometheus or OpenMetrics text, also of promtool)"
 
     def recognises(self, head: Head) -> bool:
-        return any(line.startswith(("# TYPE ", "# HELP ")) for line in head.lines[:3])
+        return any(line.startswith(("# TYPE ", "# HELP ")) or is_dump(line) for line in head.lines[:3])
 
     def counts(self, paths: Sequence[Path], asked: Asked) -> CountSeries | None:
         """The counts between samples that carry their instants; None where these are of one or no instant."""
         found: dict[tuple[str, Labels], list[tuple[float, float]]] = {}
         for path in paths:
             for name, labels, value, stamp in samples_of_page(path):
-                if stamp is not None and name.endswith(("_total", "_count")) and np.isfinite(value):
+                timed = stamp is not None and abs(stamp) < 1e10  # s: other numbers are no instants
+                if stamp is not None and timed and name.endswith(("_total", "_count")) and np.isfinite(value):
                     found.setdefault((name, labels), []).append((stamp, value))
         requests = {name for name, _ in found if "request" in name}
         ends = "_count" if requests and all(name.endswith("_count") for name in requests) else "_total"
@@ -215,20 +217,34 @@ class Exposition(Reader):
         return f"from {paths[0].name} to {paths[-1].name}: {histogram_figures(between(pages[0], pages[-1]))}"
 
 
+def is_dump(line: str) -> bool:
+    """Whether a line is one of `promtool tsdb dump` or of a query of promtool."""
+    return line.startswith('{__name__="') or bool(re.match(r"^[A-Za-z_:][\w:]*\{.*\} =>", line))
+
+
 def samples_of_page(path: Path) -> Iterator[Sample]:
     return samples_of_lines(whole_text(path).splitlines())
 
 
 def samples_of_lines(lines: Iterable[str]) -> Iterator[Sample]:
-    """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms."""
+    """Name, labels, value and instant (s; None where it has none) of each sample; Prometheus' own text has ms.
+
+    A query of promtool has the name and labels once, above values with their instants.
+    """
+    above = ""
     for line in lines:
+        if line.rstrip().endswith("=>"):
+            above = line.rstrip().removesuffix("=>")
+        line = PROMTOOL.sub(rf"{above} \1 \2", line) if above else line
         if line and not line.startswith("#") and (match := SAMPLE.match(line.strip())):
             try:
                 value, stamp = float(match[3]), float(match[4]) if match[4] else None
             except ValueError:
                 continue
             stamp = stamp / 1e3 if stamp and stamp > 1e11 else stamp
-            yield match[1], frozenset(LABEL.findall(match[2] or "")), value, stamp
+            labels = dict(LABEL.findall(match[2] or ""))
+            name = match[1] or labels.pop("__name__", "")
+            yield name, frozenset(labels.items()), value, stamp
 
 
 def summed(samples: Samples, name: str) -> float:

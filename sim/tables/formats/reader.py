@@ -168,7 +168,8 @@ class Requests:
     unit, zone: of times that have none; step: seconds between two ticks of their clock, where the format says.
     leave_out: rows that are no requests of the service, by column: a pattern, and what such rows are.
     user, kind, server, request: the columns that say who asked, for what, who served, which rows are of one request;
-    retry: that says which row repeats an earlier one.
+    retry: that says which row repeats an earlier one. asks_unit: where the unit of durations is open, what is wrong, a
+    value, and what is expected.
     """
 
     blocks: Callable[[Path, list[Broken], Progress], Iterator[RowBlock]]
@@ -183,6 +184,7 @@ class Requests:
     request: str | None = None
     retry: str | None = None
     notes: tuple[str, ...] = ()
+    asks_unit: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)

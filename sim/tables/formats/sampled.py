@@ -42,6 +42,7 @@ SERIES = re.compile(
 NUMBER = re.compile(r"^[+-]?(\d[\d,.]*|\.\d+)([eE][+-]?\d+)?\s*([A-Za-zµ%°/][A-Za-z%°/²³]*( ?[A-Za-z/%]+)*)?$")
 NOTHING = {"", "-", "n/a", "[n/a]", "na", "nan", "null", "none", "undefined", "[not supported]", "not available"}
 CLOCK_CELL = re.compile(r"^(\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)(\s*[-–]\s*\d{1,2}(:\d\d){0,2}(\s*[AaPp][Mm])?)?$")
+HOURS = re.compile(r"(?i)^(\d{1,2})\s*(h|hrs?|uhr)$")  # 9h
 RANGE = re.compile(r"\s+[-–]\s+\d.*$")  # to the end of an interval
 FEWEST_CLOCKS = 6  # columns named after times of day: a table with a row per day
 FEWEST_ROWS, FEWEST_GAPS, FEWEST_ROUGH = 3, 6, 8  # at even steps, at such with gaps, and at roughly even ones
@@ -117,7 +118,8 @@ def body_of(rows: Rows) -> Rows:
 
 def unfolded(rows: Rows) -> Rows:
     """A table with a row per day and a column per time of day as one with a row per interval; another as it is."""
-    clocks = [k for k, name in enumerate(rows[0]) if CLOCK_CELL.match(name.strip())] if rows else []
+    rows = [[HOURS.sub(r"\1", name.strip()) for name in rows[0]], *rows[1:]] if rows else rows
+    clocks = [k for k, name in enumerate(rows[0]) if CLOCK_CELL.match(name)] if rows else []
     if len(clocks) < FEWEST_CLOCKS or len(clocks) != len(rows[0]) - 1 or plain_name(rows[0][0]) not in DATES:
         return rows
     found = [[row[0], rows[0][k], row[k]] for row in body_of(rows) for k in clocks]
@@ -191,7 +193,7 @@ def is_running_number(name: str, cells: Sequence[str]) -> bool:
 def mostly_above_one(body: Rows, counted: tuple[int, ...]) -> bool:
     """Whether a column of counts holds numbers that are mostly above 1, which images of a request are not."""
     cells = [re.sub(r"[,.](?=\d{3}\b)", "", row[k].strip()) for row in body for k in counted]
-    numbers = [float(cell) for cell in cells if re.match(r"^\d+([.,]\d*)?$", cell)]
+    numbers = [float(cell.replace(",", ".")) for cell in cells if re.match(r"^\d+([.,]\d*)?$", cell)]
     return bool(numbers) and float(np.mean(np.array(numbers) > 1)) > USUAL
 
 

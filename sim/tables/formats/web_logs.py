@@ -1,12 +1,10 @@
-"""Access logs of web servers and load balancers: nginx, Apache, AWS ALB, Envoy and HAProxy, in their usual layouts.
+"""Access logs of web servers, nginx and Apache, in their usual layouts.
 
-Servers write a line when the answer was sent. nginx and the balancers of AWS stamp that instant, Apache, Envoy and
-HAProxy that of the request (nginx.org, httpd.apache.org, docs.aws.amazon.com, envoyproxy.io, docs.haproxy.org).
+Servers write a line when the answer was sent. nginx and Tomcat stamp that instant, Apache that of the request
+(nginx.org, httpd.apache.org, tomcat.apache.org).
 """
 
-import csv
 from functools import partial
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.tables.coded import coded, of_words, plain
-from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_by_order
-from sim.tables.formats.combined_lines import Shape, cells, is_empty, odd_lines, shape_of, some
+from sim.tables.formats.access_parts import FORWARDED, WHOLE, client_in_pieces, unit_question, units_of
+from sim.tables.formats.balancer_logs import ALB, ELB, ENVOY, HAPROXY
+from sim.tables.formats.combined_lines import Shape, is_empty, shape_of
 from sim.tables.formats.lines import (
     CLF,
     HOSTS,
@@ -26,9 +25,11 @@ from sim.tables.formats.lines import (
     nothing,
     pattern_blocks,
     request_columns,
+    unquoted,
 )
 from sim.tables.formats.reader import Head, Reader, Requests, timed
 from sim.tables.hashes import row_hashes, text_hashes
+from sim.tables.names import PER
 from sim.tables.times import Mask, matches
 
 # [virtual host:port] host ident authuser [time] "request" status bytes, and whatever follows (referer, agent, ...).
@@ -38,16 +39,14 @@ COMBINED = (
     + rf") (?P<request>{QUOTED}) (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?P<rest> .*)?$"
 )
 MOSTLY = 0.5  # of the lines
-QUICK = 20_000.0  # us: answers of models take longer, so that whole numbers below may be milliseconds
-IN_SECONDS = """awk '{$NF = sprintf("%.3f", $NF / 1000)} 1'"""
-SHORT = 100.0  # us: answers take longer, so that whole numbers below are seconds
 # The duration among what follows: a name and a number, or a number at the end of the line.
 NAMES = r"(?i)\b(?:rt|(?:request|req|response|resp|total|process|processing)_time|duration|latency|elapsed|took)"
 NAMED = rf"{NAMES}(?:_s|_sec|_seconds)?[=:]\"?(?P<duration>\d+\.\d+)s?(?:[^m\w]|$)"
 NAMED_MS = rf"{NAMES}(?:_in)?_(?:ms|msec|millis)[=:]\"?(?P<duration>\d+(?:\.\d+)?)"
 BEHIND_MS = rf"{NAMES}[=:]\"?(?P<duration>\d+(?:\.\d+)?) ?ms\b"
 LAST = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)[ ,:\d.\-]*$"  # of several the first: nginx's own before the upstream's
-LAST_MS = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?) ?ms$"
+LAST_MS = r"(?:\"|^)(?: -)? (?P<duration>\d+(?:\.\d+)?) ?ms$"
+TRAEFIK = r'" \d+ "[^"]*" "[^"]*" \d+ms$'  # behind the agent: its count of requests, router and service
 LAST_S = r"(?:\"|^) (?P<duration>\d+(?:\.\d+)?)s$"
 INGRESS = r"\" \d+ (?P<duration>\d+\.\d+) \[[^\"]*$"  # of Kubernetes: bytes of the request, its seconds, [upstream] ...
 QUOTED_LAST = r" \"(?P<duration>\d+(?:\.\d+)?)\"$"
@@ -62,42 +61,12 @@ IN_UNITS = {
     LAST_S: 1.0,
     BEHIND_T: 1e6,
 }  # those with their unit, and what to divide by
-ALB = (
-    r"^(?P<type>https?|h2|grpcs|wss?) (?P<stamp>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<balancer>app/\S+) (?P<client>\S+) "
-    r"(?P<target>\S+) (?P<t1>-?[\d.]+) (?P<t2>-?[\d.]+) (?P<t3>-?[\d.]+) (?P<status>\d{3}|-) (?P<tstatus>\d{3}|-) "
-    rf"\S+ \S+ (?P<request>{QUOTED}) {QUOTED} \S+ \S+ \S+ {QUOTED} {QUOTED} {QUOTED} \S+ "
-    r"(?P<created>\d{4}-\d\d-\d\dT[\d:.]+Z)(?: .*)?$"
-)
-ALB_PARTS = {"type": 0, "stamp": 1, "balancer": 2, "client": 3, "target": 4, "t2": 6, "status": 8, "tstatus": 9}
-ALB_PARTS |= {"request": 12, "created": 21}
-INSTANT = r"^\d{4}-\d\d-\d\dT[\d:.]+Z$"
-ALB_FORMS = {
-    "type": r"^(https?|h2|grpcs|wss?)$",
-    "balancer": "^app/",
-    "stamp": INSTANT,
-    "created": INSTANT,
-    "t2": r"^-?[\d.]+$",
-    "status": r"^(\d{3}|-)$",
-    "tstatus": r"^(\d{3}|-)$",
-}
-HOSTED = r" \w+://[^/ ]+"
-ENVOY = (
-    rf"^\[(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]+Z)\] (?P<request>{QUOTED}) (?P<status>\d+) (?P<flags>\S+) "
-    rf"(?:\S+ \S+ {QUOTED} )?\S+ \S+ (?P<duration>\d+|-) (?P<upstream>\d+|-) \"(?P<client>[^\"]*)\"(?: .*)?$"
-)
-HAPROXY = (
-    r"^(?:.*?\s)?(?P<client>\S+):\d+ " + CLF + r" (?P<front>\S+) (?P<back>[^\s/]+)/(?P<server>\S+) "
-    r"(?P<tr>-?\d+)/(?P<tw>-?\d+)/(?P<tc>-?\d+)/(?P<response>-?\d+)/(?P<total>\+?-?\d+) (?P<status>-?\d+) \+?\d+ "
-    rf"\S+ \S+ (?P<ended>\S{{4}}) \S+ \S+ (?:\{{[^}}]*\}} )*(?P<request>{QUOTED})(?: .*)?$"
-)
-
-
 REQUEST_LINE = r"\"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+( HTTP/[\d.]+)?\" [1-5]\d\d\b"
 
 
 def is_usual(line: str) -> bool:
     """Whether a line is of one of the usual layouts."""
-    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ENVOY, HAPROXY))
+    return any(fits(line, pattern) for pattern in (ALB, COMBINED, ELB, ENVOY, HAPROXY))
 
 
 def is_log_line(text: str) -> bool:
@@ -121,9 +90,9 @@ class AccessLog(Reader):
         pattern = next((one for one in TIMED if pc.all(pc.match_substring_regex(rests, one)).as_py()), "")
         pattern = BEHIND_T if pattern == LAST and all(map(is_pair, rests.to_pylist())) else pattern
         hosted = pc.any(pc.not_equal(pc.fill_null(pc.struct_field(texts, "vhost"), ""), "")).as_py()
-        stamped, extra, said = "start" if hosted else "", timed(), ""
+        stamped, extra, said, asks = "start" if hosted else "", timed(), "", None
         if pattern:
-            stamped, per, said = stamp_and_unit(pattern, texts, rests)
+            stamped, per, said, asks = stamp_and_unit(pattern, texts, rests)
             extra = timed("duration", per=per)
         notes = (HOSTS, *([said] if said else []))
         behind = bool(usual) and float(matches(rests, FORWARDED).mean()) >= MOSTLY
@@ -140,6 +109,7 @@ class AccessLog(Reader):
             stamped=stamped,
             extra={**extra, "bytes": ("bytes", 1.0)},
             notes=notes,
+            asks_unit=asks,
         )
 
 
@@ -149,24 +119,25 @@ def is_pair(rest: str) -> bool:
     return len(last) == 2 and all(map(str.isdigit, last)) and int(last[1]) // 10**6 == int(last[0])
 
 
-def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str]:
+def stamp_and_unit(pattern: str, texts: Any, rests: Any) -> tuple[str, float, str, tuple[str, str, str] | None]:
     """Which instant the stamps of lines with a duration are, what to divide it by, and a note where that is a guess.
 
-    texts: the groups of COMBINED in the first lines; rests: what follows their bytes.
+    texts: the groups of COMBINED in the first lines; rests: what follows their bytes. Last, what to ask for where the
+    lines leave the unit open.
     """
     if pattern in IN_UNITS:
-        return "either", IN_UNITS[pattern], ""
+        traefik = pattern == LAST_MS and pc.all(pc.match_substring_regex(rests, TRAEFIK)).as_py()
+        return "start by default" if traefik else "either", IN_UNITS[pattern], "", None
     sample = pc.struct_field(pc.extract_regex(rests, pattern), "duration")
     if pc.any(pc.match_substring(sample, ".")).as_py():
-        return "either", 1.0, ""
-    small = float(np.median(pc.cast(sample, pa.float64()))) < SHORT and pattern != MICROSECONDS
-    per = 1.0 if small else 1e6
-    if pattern != MICROSECONDS:
-        per = unit_by_order(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample, per)
-    why = ", since most are small" if small else ""
-    if per == 1e6 and pattern == LAST and float(np.median(pc.cast(sample, pa.float64()))) < QUICK:
-        why = f". If they are milliseconds, as Tomcat's are, make seconds of them: {IN_SECONDS}"
-    return "start by default", per, f"the number at the end of each line is taken for {WHOLE[per]}{why}"
+        return "either", 1.0, "", None
+    units, shown = units_of(of_words(pc.struct_field(texts, "stamp"), stamp_time), sample)
+    if pattern == MICROSECONDS and not shown:
+        units = ["us"]
+    why = ", by the order of the lines, which are written at their ends" if shown else ""
+    said = f"the number at the end of each line is taken for {WHOLE[units[0]]}{why}"
+    asks = unit_question(units, sample) if len(units) > 1 else None
+    return "start by default", PER[units[0]], said, asks
 
 
 def combined_columns(part: dict[str, Any], duration: str, behind: bool = False) -> Columns:
@@ -244,140 +215,3 @@ def duration_in_pieces(rest: list[Any], pattern: str, quoted: bool) -> Any:
 def stamp_time(stamps: Any) -> Any:
     found = pc.extract_regex(stamps, CLF)
     return clf_time({field.name: found.field(field.name) for field in found.type})
-
-
-def unquoted(texts: Any) -> Any:
-    return pc.utf8_slice_codeunits(texts, 1, -1)
-
-
-def known(texts: Any) -> Any:
-    """Numbers as texts, '' for one below 0, by which these logs mean that something did not happen."""
-    return pc.replace_substring_regex(texts, r"^(-.*|\+)", "")
-
-
-class BalancerLog(Reader):
-    """Access logs of AWS Application Load Balancers; they have the instant of the request beside that of the answer."""
-
-    name = "alb"
-    title = "an access log of an AWS Application Load Balancer"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, ALB)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=ALB, columns_of=alb_parts, quick=cut_alb),
-            stamped="start",
-            extra=timed("service"),
-            notes=("arrivals are the request creation times; a target's seconds hold its own queue",),
-        )
-
-
-def alb_parts(part: dict[str, Any]) -> Columns:
-    return alb_columns({**part, "request": unquoted(part["request"])})
-
-
-def cut_alb(data: bytes) -> tuple[Columns, Mask] | None:
-    """The columns of lines that are cut at spaces as the first is, and which lines these are."""
-    good = ~odd_lines(data)
-    kept = data if good.all() else b"\n".join([*compress(data.split(b"\n"), good), b""])
-    width = len(next(csv.reader([kept.partition(b"\n")[0].decode()], delimiter=" "), []))
-    wanted = tuple(ALB_PARTS.values())
-    cut = cells(kept, " ", width, (1, 3, 21), quoted=True, wanted=wanted) if width > max(wanted) else None
-    if cut is None or len(cut[1]) != good.sum():  # a quote without its end
-        return None
-    parts = dict(zip(ALB_PARTS, cut[0], strict=True))
-    fits = np.ones(int(cut[1].sum()), dtype=bool)
-    for name, pattern in ALB_FORMS.items():
-        fits &= of_words(parts[name], lambda words, p=pattern: matches(words, p))  # type: ignore[misc]
-    good[np.flatnonzero(good)[~cut[1]]] = False
-    good[np.flatnonzero(good)[~fits]] = False
-    return alb_columns({name: some(values, fits) for name, values in parts.items()}), good
-
-
-def alb_columns(part: dict[str, Any]) -> Columns:
-    client = pc.replace_substring_regex(part["client"], r":\d+$", "")
-    return {
-        "time": part["created"],
-        "user": client,
-        **request_columns(of_words(part["request"], lambda words: pc.replace_substring_regex(words, HOSTED, " "))),
-        "status": part["status"],
-        "service": of_words(part["t2"], known),
-        "answered": part["stamp"],
-        "target": part["target"],
-    }, None
-
-
-class EnvoyLog(Reader):
-    """Envoy's default access log: the start of the request, and milliseconds until the last byte was sent."""
-
-    name = "envoy"
-    title = "an access log of Envoy"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, ENVOY)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=ENVOY, columns_of=envoy_columns),
-            stamped="start",
-            extra=timed("duration", "upstream", per=1e3),
-            notes=("status 0 is a client that hung up (DC); upstream_s holds the queue of the service behind",),
-        )
-
-
-def envoy_columns(part: dict[str, Any]) -> Columns:
-    return {
-        "time": part["time"],
-        "user": part["client"],
-        **request_columns(unquoted(part["request"])),
-        "status": part["status"],
-        "flags": part["flags"],
-        "duration": part["duration"],
-        "upstream": part["upstream"],
-    }, None
-
-
-class HaproxyLog(Reader):
-    """HAProxy's HTTP log: the start of the request, and milliseconds in the queue, connecting and of the response."""
-
-    name = "haproxy"
-    title = "an HTTP log of HAProxy"
-
-    def recognises(self, head: Head) -> bool:
-        return fits(head.line, HAPROXY)
-
-    def requests(self, head: Head) -> Requests:
-        return Requests(
-            blocks=partial(pattern_blocks, pattern=HAPROXY, columns_of=haproxy_columns),
-            stamped="start",
-            extra=timed("duration", "wait", "service", per=1e3),
-            zone="UTC",
-            server="server",
-            notes=(
-                "the time in brackets is the request's; it has no zone: UTC unless --zone says otherwise",
-                "wait_s is the time in HAProxy's queue, of requests that were thrown out or hung up there too",
-            ),
-        )
-
-
-def haproxy_columns(part: dict[str, Any]) -> Columns:
-    """service is Tc + Tr, empty where no server was reached; a client that left in the queue (C*) has status 499."""
-    reached = pc.and_(pc.greater_equal(whole(part["tc"]), 0), pc.greater_equal(whole(part["response"]), 0))
-    service = pc.cast(pc.add(whole(part["tc"]), whole(part["response"])), pa.string())
-    left = pc.and_(pc.match_substring_regex(part["ended"], "^C"), pc.equal(part["status"], "-1"))
-    return {
-        "time": clf_time(part),
-        "user": part["client"],
-        **request_columns(unquoted(part["request"])),
-        "status": pc.if_else(left, "499", part["status"]),
-        "wait": known(part["tw"]),
-        "service": pc.if_else(reached, service, ""),
-        "duration": known(part["total"]),
-        "server": part["server"],
-        "ended": part["ended"],
-    }, None
-
-
-def whole(texts: Any) -> Any:
-    return pc.cast(texts, pa.int64())

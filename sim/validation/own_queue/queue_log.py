@@ -120,6 +120,8 @@ def read_queue(file: Path, given: Sequence[str] = (), drop: Sequence[str] = ()) 
         abandoned = np.logical_or.reduce(
             [marked(columns["abandoned"], sources["abandoned"]), *marks_of("abandoned", further)]
         )
+    elif {"left", "started"} <= set(columns):  # whoever left without a start has hung up
+        abandoned = columns["left"].given & ~columns["started"].given
     waited = waits(columns, arrived, abandoned, axis)
     served = np.where(abandoned, np.nan, services(columns, arrived, waited, axis))
     server = servers_of(columns, abandoned)
@@ -168,6 +170,10 @@ def replayable(log: QueueLog, notes: list[str], file: Path, *, named: bool) -> Q
     log = log.rows(kept[np.argsort(log.arrived[kept], kind="stable")])
     if named:
         notes += note_on_rows((log.server < 0) & ~log.abandoned, "Served, but the server is not named")
+    each = np.column_stack([log.arrived, log.waited, np.nan_to_num(log.served, nan=-1.0), log.server])
+    _, place = np.unique(each, axis=0, return_index=True)
+    again = np.isin(np.arange(len(each)), place, invert=True) & (each[:, 0] % 60.0 != 0)
+    notes += note_on_rows(again, "Warning: equal to another row in each time, as where a part is in the log twice")
     if log.axis.zoned:
         notes.append("Times with a zone are read in UTC, and so are days and hours.")
     return replace(log, notes=tuple(notes))
