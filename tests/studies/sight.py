@@ -27,13 +27,10 @@ NEAR = (
     *("A, bound 60", "A, spike of 10 s", "A, full jitter"),
     *("D, bound 900", "D, bound 960", "D, twice the GPUs", "D, full jitter"),
 )
-WIDE = "a bound of 3 to 5 % is wider than what it moves"
 COUNTS = "it counts recoveries, and no threshold is that near"
 
 # The faults that a study does not see, each with the reason; any other must make a row miss.
 BLIND: dict[tuple[str, str], str] = {
-    ("live", PATIENCE): WIDE,
-    ("live", PLACE): WIDE,
     ("batcher", PLACE): "one place of 40 moves a mean by less than its 2 %",
     ("overload", PATIENCE): COUNTS,
     ("overload", PLACE): COUNTS,
