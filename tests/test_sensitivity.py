@@ -9,9 +9,10 @@ from sim import BadInput, load
 from sim.cli.sweep_command import sensitivity_table
 from sim.plots.sweep_map import drawn, tornado_figure
 from sim.report import words
-from sim.studies.sensitivity import morris, sensitivity, sobol, tornado
+from sim.studies.assumed import law_about, with_assumed
+from sim.studies.sensitivity import morris, sensitivity, settings, sobol, tornado
 from sim.studies.sweep import DEMAND
-from sim.studies.uncertain import read_law, uncertain
+from sim.studies.uncertain import Uncertain, read_law, uncertain
 
 CUBE = {f"x{n}": read_law(f"x{n}", "~ uniform(0, 1)") for n in range(1, 5)}
 ANGLE = f"~ uniform({-math.pi!r}, {math.pi!r})"
@@ -165,3 +166,13 @@ def test_indices_are_explained_and_those_of_too_few_points_are_named():
     assert "S1: the part of the variance" in few
     assert "TOO FEW POINTS" in few
     assert "TOO FEW POINTS" not in many
+
+
+@pytest.mark.parametrize("name", ["steady", "surge", "million-signup-hour"])
+def test_assumed_inputs_are_varied_within_what_their_keys_take_by_every_method(name):
+    """Half and twice of an assumed probability of 0.5 fit its key; 3.5 times as much, the 99 % point, does not."""
+    inputs = with_assumed(Uncertain(load(name)))
+    for values in settings(inputs.laws, np.array([[0.0] * len(inputs.laws), [1.0] * len(inputs.laws)])):
+        inputs.with_values(values)  # else BadInput
+    low, high = settings({"x": law_about(8, 2.0)}, np.array([[0.0], [1.0]]))
+    assert (low["x"], high["x"]) == (4, 16)

@@ -44,7 +44,7 @@ def law_about(value: Any, factor: float) -> Law | None:
         return None
     low, high = number / factor, number * factor
     text = f"assumed: {low:.3g}{unit} to {high:.3g}{unit}"
-    return Law(text, "lognormal", (low, high), unit, whole=isinstance(value, int))
+    return Law(text, "lognormal", (low, high), unit, whole=isinstance(value, int), assumed=True)
 
 
 def fitting_law(scenario: Scenario, key: str, value: Any) -> Law | None:

@@ -28,7 +28,7 @@ from sim.studies.uncertain import Law, Uncertain
 Figure = Callable[[list[dict[str, Any]]], NDArray[np.float64]]  # settings of the inputs, as a scenario has them
 Method = Literal["tornado", "morris", "sobol"]
 ENDS = (0.1, 0.9)  # the quantiles of a tornado
-OPEN = (0.01, 0.99)  # the quantiles between which an input without bounds is varied by Morris and Sobol
+OPEN = (0.01, 0.99)  # those between which Morris and Sobol vary an input without bounds; an assumed one between ENDS
 LEVELS = 4  # of Morris's grid, the usual number
 
 
@@ -108,13 +108,14 @@ def problem_of(laws: Mapping[str, Law]) -> dict[str, Any]:
 
 
 def settings(laws: Mapping[str, Law], cube: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The inputs at points of the unit cube; those without bounds between their quantiles OPEN."""
+    """The inputs at points of the unit cube, which is of quantiles."""
     columns = [law.all_at(inside(law, column)) for law, column in zip(laws.values(), cube.T, strict=True)]
     return [dict(zip(laws, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def inside(law: Law, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    return OPEN[0] + shares * (OPEN[1] - OPEN[0]) if law.kind == "lognormal" else shares
+    low, high = ENDS if law.assumed else OPEN if law.kind == "lognormal" else (0.0, 1.0)
+    return low + shares * (high - low)
 
 
 def needs_salib() -> None:

@@ -54,6 +54,7 @@ class Law:
     values: tuple[Any, ...]
     unit: str = ""
     whole: bool = False  # only whole numbers fit the key
+    assumed: bool = False  # about a number that its author gave no law: beyond the 10 % and 90 % points it says nothing
 
     def quantile(self, share: float) -> Any:
         """The value below which this share of all values lies; of a choice, the one at this place in the list."""
