@@ -98,7 +98,7 @@ def test_the_people_of_the_spike_are_part_of_the_launch(scenario):
     assert found.rescue.at_stake == pytest.approx(7200 + 1500, rel=0.03), "one a second for 2 h, and the spike"
     assert lost[found.rescue.latest] <= 0.05 * found.rescue.at_stake
     assert lost.iloc[-1] > 1000
-    assert sentences(found)[-1] == "A run is judged by 95 % of images in time, with all that are wanted in it."
+    assert sentences(found)[-1] == "A run is judged by 95 % of images in time, over every image that is wanted in it."
 
 
 def saved_in(scenario, shares, **how):

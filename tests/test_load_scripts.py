@@ -44,7 +44,7 @@ STUBS = {
 
 
 def played_in_node(folder, *, asks, **env):
-    """What the exported k6 script does with so many iterations."""
+    """Run the exported k6 script for a number of iterations: its posts, how late they are, its options and its rows."""
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
     modules = folder / "node_modules" / "k6"

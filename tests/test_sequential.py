@@ -103,8 +103,21 @@ def test_the_best_playbook_is_picked_and_the_worse_one_gets_no_further_seeds():
     assert (found.best, found.decided) == ("none", True)
     assert found.table.set_index("playbook")["out_after"]["closed"] == 10
     assert "BEST by requests in time: 'none'" in found.sentences()[0]
-    with pytest.raises(BadInput, match="cannot be made"):
-        pick_best(plain(playbooks=STEPS), ["none"], apart=0.05)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("playbooks", {"playbooks": ["none"]}),
+        ("apart", {"apart": 0.0}),
+        ("pilot", {"pilot": 2}),
+        ("pilot", {"most": 5}),
+    ],
+)
+def test_what_cannot_be_picked_from_is_refused_by_its_own_key(key, wrong):
+    with pytest.raises(BadInput) as refused:
+        pick_best(plain(playbooks=STEPS), **wrong)
+    assert refused.value.key == key
 
 
 def test_a_best_that_dies_is_not_to_be_chosen():

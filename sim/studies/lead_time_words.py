@@ -59,7 +59,7 @@ def judged_by(found: Rescue) -> str:
     if found.trigger:
         return judged(found)
     rule = "the scenario's definition of alive" if found.keep is None else f"{percent(found.keep)} of images in time"
-    return f"A run is judged by {rule}, with all that are wanted in it."
+    return f"A run is judged by {rule}, over every image that is wanted in it."
 
 
 def not_needed(found: OrderBy, what: str) -> str:

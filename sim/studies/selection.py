@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BadInput
 from sim.studies.compare import jobs_of, refuse_without_prices, table_of
-from sim.studies.configurations import Given, configurations
+from sim.studies.configurations import Configuration, Given, configurations
 from sim.studies.executors import Executor, Report, itself
 from sim.studies.objectives import objective_called
 from sim.studies.runs import running
@@ -78,9 +78,7 @@ def pick_best(
     """
     objective, parts = objective_called(by), configurations(scenario, playbooks)
     refuse_without_prices(parts, by)
-    if len(parts) < 2 or not 3 <= pilot <= most or not 0 < confidence < 1 or not 0 < apart < math.inf:
-        expected = "a difference above 0, and two playbooks or more"
-        raise BadInput("this selection cannot be made", key="apart", value=apart, expected=expected)
+    refuse_no_choice(parts, apart, pilot, most, confidence)
     sign = 1.0 if objective.more_is_better else -1.0
     labels = [part.label for part in parts]
     values: dict[str, list[float]] = {label: [] for label in labels}
@@ -109,6 +107,24 @@ def pick_best(
     table = pd.DataFrame(rows, columns=["playbook", "seeds", "mean", "out_after"])
     order = sorted(range(len(table)), key=lambda n: (-table["out_after"].fillna(math.inf)[n], -sign * table["mean"][n]))
     return Selection(by, apart, confidence, table.iloc[order].reset_index(drop=True), len(race.left) == 1, interrupted)
+
+
+def refuse_no_choice(parts: Sequence[Configuration], apart: float, pilot: int, most: int, confidence: float) -> None:
+    """Raise BadInput where there is nothing to choose from, or nothing by which a choice could end."""
+    if len(parts) < 2:
+        names = ", ".join(part.label for part in parts)
+        raise BadInput("one playbook is no choice", key="playbooks", value=names, expected="two playbooks or more")
+    if not 0 < apart < math.inf:
+        raise BadInput(
+            "this difference cannot be looked for", key="apart", value=apart, expected="a difference above 0"
+        )
+    if not 3 <= pilot <= most:
+        expected = f"3 seeds or more, and no more than the most, {most}"
+        raise BadInput("a selection begins with some seeds", key="pilot", value=pilot, expected=expected)
+    if not 0 < confidence < 1:
+        raise BadInput(
+            "this is no probability of being right", key="confidence", value=confidence, expected="like 0.95"
+        )
 
 
 class Race:

@@ -35,7 +35,7 @@ def studies(
 
     Studies: theory (textbook queues; 5 minutes), sight (small faults put into the others; 5
     minutes), peers (Ciw and plain SimPy;
-    5 minutes), overload (retry storms; 6 minutes), live (a server in real time; 8 minutes), batcher (an independent
+    4 minutes), overload (retry storms; 6 minutes), live (a server in real time; 8 minutes), batcher (an independent
     server in real time; 3 minutes), calibrate (a service found again in its log; 2 minutes), foresight (launches
     watched and scored; 4 minutes), torch (live with a model
     that computes; 25 minutes, needs torch), traces FOLDER (the recorded fleet GenTD26; half a minute).
